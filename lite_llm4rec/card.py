@@ -1,0 +1,83 @@
+"""The model card of a run folder: what was trained on what, and what its numbers mean."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.preset import Preset
+
+METRIC_ORDER = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
+CURVE_ROWS = 12
+
+
+def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curves: Path) -> str:
+    """Write the card as Markdown."""
+    return "\n\n".join(
+        [
+            "---\nlibrary_name: lite-llm4rec\ntags:\n- recommender-system\n"
+            "- sequential-recommendation\n---",
+            f"# Lite-LLM4Rec, preset `{preset.name}`",
+            f"Reads up to {preset.model.history_length} items of a history and scores "
+            f"{n_items:,} items in one pass. Scores are logits, not probabilities.",
+            '```python\nfrom lite_llm4rec import Recommender\n\n'
+            'recommender = Recommender.load("this folder")\n'
+            "print(recommender.recommend([[…ids of one history…]], k=10))\n```",
+            *[_measured(evaluation) for evaluation in evaluations],
+            _curve(curves),
+            "## Settings\n\n```json\n" + _settings(preset) + "\n```",
+        ]
+    ) + "\n"
+
+
+def _measured(evaluation: Evaluation) -> str:
+    lines = [
+        f"## Measured ({evaluation.protocol.part})",
+        "",
+        f"Protocol: {evaluation.protocol.line()}; 95 % bootstrap intervals over users.",
+        "",
+        "| metric | mean | interval |",
+        "|---|---|---|",
+    ]
+    for name in METRIC_ORDER:
+        low, high = evaluation.intervals.get(name, (None, None))
+        interval = "" if low is None else f"{low:.4f} – {high:.4f}"
+        lines.append(f"| {name} | {evaluation.metrics[name]:.4f} | {interval} |")
+    lines += ["", *[f"**Leak check:** {leak}" for leak in evaluation.leaks]]
+    return "\n".join(lines).rstrip()
+
+
+def read_curve(path: Path) -> list[dict[str, float]]:
+    """Read the epochs' validation values from a curves file."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        rows: list[dict[str, Any]] = list(csv.DictReader(file))
+    return [
+        {key: float(value) for key, value in row.items() if value and key != "stage"}
+        | {"stage": row["stage"]}
+        for row in rows
+    ]
+
+
+def _curve(path: Path) -> str:
+    rows = read_curve(path)
+    if not rows:
+        return "## Curves\n\nNone recorded."
+    step = max(1, -(-len(rows) // CURVE_ROWS))
+    shown = rows[::step] + ([rows[-1]] if (len(rows) - 1) % step else [])
+    lines = ["## Curves", "", "Every epoch is in `curves.csv`.", ""]
+    lines += ["| stage | epoch | loss | valid recall@10 | valid ndcg@10 |", "|---|---|---|---|---|"]
+    for row in shown:
+        lines.append(
+            f"| {row['stage']} | {row['epoch'] + 1:.0f} | {row['loss']:.4f}"
+            f" | {row['recall@10']:.4f} | {row['ndcg@10']:.4f} |"
+        )
+    return "\n".join(lines)
+
+
+def _settings(preset: Preset) -> str:
+    import json
+
+    return json.dumps(to_dict(preset), indent=2, ensure_ascii=False)

@@ -1,0 +1,80 @@
+"""Options that several commands share, and how a data set is read from them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.prepared import read_prepared
+from lite_llm4rec.data.sources import SOURCES, load
+from lite_llm4rec.errors import ConfigError
+
+_TABLE = "Parquet, CSV, TSV, JSON lines, MovieLens .dat, RecBole or Amazon files."
+Data = Annotated[
+    str | None,
+    typer.Option(help=f"A folder made by `prepare`, or a named data set: {', '.join(SOURCES)}."),
+]
+Interactions = Annotated[
+    Path | None, typer.Option(help=f"Table of interactions: user, item, time. {_TABLE}")
+]
+Items = Annotated[Path | None, typer.Option(help=f"Table of items: id and text. {_TABLE}")]
+User = Annotated[str | None, typer.Option(help="Name of the user column.")]
+Item = Annotated[str | None, typer.Option(help="Name of the item column.")]
+Time = Annotated[str | None, typer.Option(help="Name of the time column.")]
+Text = Annotated[
+    str | None, typer.Option(help="Text columns, comma-separated, the title first. Default: all.")
+]
+Duplicates = Annotated[
+    str, typer.Option(help="Of repeated (user, item) pairs keep: keep (all), first or last.")
+]
+Core = Annotated[int, typer.Option(help="Keep the k-core of users and items; 0 keeps all.")]
+Candidates = Annotated[
+    str, typer.Option(help="What can be recommended: interacted items, or the whole catalogue.")
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Where named data sets lie. Default: $LITE_LLM4REC_DATA.")
+]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
+Threads = Annotated[int | None, typer.Option(help="CPU threads for torch. Default: its own choice.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed. Default: the preset's.")]
+
+
+def read_dataset(
+    data: str | None,
+    interactions: Path | None,
+    items: Path | None,
+    root: Path | None,
+    candidates: str,
+    **columns: Any,
+) -> Dataset:
+    """Read what --data, or --interactions and --items, name.
+
+    Raises
+    ------
+    DataError, ConfigError, DownloadError
+    """
+    if (data is None) == (interactions is None):
+        raise ConfigError(
+            "Name the data: either --data, or --interactions (and --items).",
+            "For example: --data ml-100k, or --interactions log.parquet --items items.parquet",
+        )
+    if candidates not in ("interacted", "catalogue"):
+        raise ConfigError(f"--candidates is '{candidates}'.", "interacted or catalogue")
+    if interactions is not None:
+        text = columns.pop("text")
+        return Dataset.from_tables(
+            interactions,
+            items,
+            name=interactions.stem,
+            text=text.split(",") if text else None,
+            candidates=candidates,  # type: ignore[arg-type]
+            **columns,
+        )
+    assert data is not None
+    if Path(data).is_dir():
+        return read_prepared(Path(data))
+    return load(data, root=root, candidates=candidates)  # type: ignore[arg-type]
+

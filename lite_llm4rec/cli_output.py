@@ -1,0 +1,133 @@
+"""How results look on a terminal."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet
+from rich.console import Console
+from rich.table import Table
+
+from lite_llm4rec.card import METRIC_ORDER
+from lite_llm4rec.data.doctor import Report
+from lite_llm4rec.evaluate import Evaluation, Protocol
+from lite_llm4rec.lists import Recommendations
+
+COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
+
+
+def show_report(console: Console, report: Report) -> None:
+    """Show a doctor's report: facts, then findings with their remedies."""
+    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    for name, value in report.facts:
+        facts.add_row(name, value)
+    console.print(facts)
+    for finding in report.findings:
+        colour = COLOURS[finding.severity]
+        console.print(f"\n[{colour}]{finding.severity}[/{colour}]", end=" ")
+        console.print(finding.message, markup=False, highlight=False)
+        if finding.remedy:
+            console.print(f"  What to do: {finding.remedy}", markup=False, highlight=False)
+    count = sum(finding.severity == "error" for finding in report.findings)
+    console.print(f"\n{'Ready to train.' if report.ok else f'{count} to mend before training.'}")
+
+
+def show_results(
+    console: Console, protocol: Protocol, rows: list[tuple[str, dict[str, float]]]
+) -> None:
+    """Show systems under one protocol."""
+    table = Table(caption=protocol.line(), caption_justify="left")
+    table.add_column("")
+    names = [name for name in METRIC_ORDER if all(name in metrics for _, metrics in rows)]
+    for name in names:
+        table.add_column(name, justify="right")
+    for system, metrics in rows:
+        table.add_row(system, *[f"{metrics[name]:.4f}" for name in names])
+    console.print(table)
+
+
+def show_evaluation(console: Console, evaluation: Evaluation) -> None:
+    """Show an evaluation: means with intervals, slices, leak checks."""
+    console.print(evaluation.protocol.line(), markup=False, highlight=False)
+    table = Table()
+    for heading in ("metric", "mean", "95 % interval"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for name in METRIC_ORDER:
+        interval = evaluation.intervals.get(name)
+        shown = f"{interval[0]:.4f} – {interval[1]:.4f}" if interval else ""
+        table.add_row(name, f"{evaluation.metrics[name]:.4f}", shown)
+    console.print(table)
+    _show_slices(console, evaluation)
+    for leak in evaluation.leaks:
+        console.print(f"[red]leak[/red] {leak}")
+    if not evaluation.leaks:
+        console.print("Leak checks passed: no target in training, order kept, numbering does not matter.")
+    if evaluation.repeats:
+        console.print(f"{evaluation.repeats:,} targets occur in their own history.")
+    console.print(f"{evaluation.cases.num_rows:,} cases in {evaluation.seconds:.1f} s")
+
+
+def _show_slices(console: Console, evaluation: Evaluation) -> None:
+    table = Table()
+    table.add_column("slice")
+    for name in ("cases", "recall@10", "ndcg@10"):
+        table.add_column(name, justify="right")
+    for name, values in evaluation.slices.items():
+        table.add_row(
+            name, f"{values['cases']:,}", f"{values['recall@10']:.4f}", f"{values['ndcg@10']:.4f}"
+        )
+    console.print(table)
+
+
+def show_comparison(console: Console, first: str, second: str, found: dict[str, Any]) -> None:
+    """Show a paired comparison."""
+    table = Table(caption="95 % paired bootstrap over users; the share in which the second is not better")
+    for heading in ("metric", first, second, "difference", "95 % interval", "not better"):
+        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for name, row in found.items():
+        low, high = row["interval"]
+        table.add_row(
+            name,
+            f"{row['first']:.4f}",
+            f"{row['second']:.4f}",
+            f"{row['difference']:+.4f}",
+            f"{low:+.4f} – {high:+.4f}",
+            f"{row['not_better']:.3f}",
+        )
+    console.print(table)
+
+
+def show_run(console: Console, folder: Path, config: dict[str, Any], metrics: dict[str, Any]) -> None:
+    """Show what a run folder holds."""
+    preset = config["preset"]
+    n_items, width = config["shape"]
+    console.print(f"{folder}: format {config['format_version']}, preset {preset['name']}")
+    console.print(
+        f"  {n_items:,} items with vectors of {width} from "
+        f"{'their text' if preset['model']['items'] == 'text' else 'their ids'},"
+        f" Recommendation LLM {preset['model']['backbone']},"
+        f" history ≤ {preset['model']['history_length']}"
+    )
+    for stage in metrics.get("stages", []):
+        console.print(
+            f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s,"
+            f" valid recall@10 {stage['valid']['recall@10']:.4f}"
+        )
+    for evaluation in metrics.get("evaluations", []):
+        protocol = Protocol(**evaluation["protocol"])
+        show_results(console, protocol, [(protocol.part, evaluation["metrics"])])
+
+
+def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
+    """Write recommendations to a Parquet file as they come; return the number of rows."""
+    partial = path.with_name(f"{path.name}.part")
+    rows, writer = 0, None
+    for part in stream:
+        table = part.to_table()
+        writer = writer or pyarrow.parquet.ParquetWriter(partial, table.schema)
+        writer.write_table(table)
+        rows += table.num_rows
+    if writer is not None:
+        writer.close()
+        partial.replace(path)
+    return rows

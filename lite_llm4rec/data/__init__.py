@@ -1,0 +1,1 @@
+"""Tables → histories → batches."""

@@ -1,0 +1,181 @@
+"""Items and their text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lite_llm4rec.data.columns import find_column, text_columns
+from lite_llm4rec.data.readers import name_of, read_table
+from lite_llm4rec.errors import DataError, UnknownItemError
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """The items, numbered 0…N−1 by their row, with the text that describes each.
+
+    Attributes
+    ----------
+    ids : pyarrow.Array
+        (N,): the caller's ids, distinct, of the caller's type.
+    fields : pyarrow.Table
+        (N, text columns): strings, the title first; no columns when nothing is known but ids.
+    """
+
+    ids: pa.Array
+    fields: pa.Table
+
+    @classmethod
+    def from_table(
+        cls, source: Any, *, item: str | None = None, text: Sequence[str] | None = None
+    ) -> "Catalogue":
+        """Read a table with one row per item; of repeated ids the first row counts.
+
+        Parameters
+        ----------
+        source : path or table
+            See `read_table`.
+        item : str, optional
+            The id column; by default the usual names are looked for.
+        text : sequence of str, optional
+            The columns that describe an item, the title first; by default all string columns.
+
+        Raises
+        ------
+        DataError
+            On a missing column or id, an empty table, or a text column that is not text.
+        """
+        return cls.from_arrow(read_table(source), item, text, name_of(source))
+
+    @classmethod
+    def from_arrow(
+        cls, table: pa.Table, item: str | None, text: Sequence[str] | None, where: str
+    ) -> "Catalogue":
+        """Do what `from_table` does for a table already read, called `where` in messages."""
+        key = find_column(table, "item", item, where)
+        if table[key].null_count:
+            row = pc.index(table[key].is_null(), True).as_py()
+            raise DataError(f"{where}, column '{key}', row {row}: the id is missing.", "Drop it.")
+        if table.num_rows == 0:
+            raise DataError(f"{where} has no rows.", "Check how the table was made.")
+        columns = text_columns(table, key, text, where)
+        ids = table[key].combine_chunks()
+        first = np.sort(np.unique(_codes(ids), return_index=True)[1])
+        fields = table.select(columns).take(pa.array(first))
+        strings = [_as_text(fields[name], f"{where}, column '{name}',") for name in columns]
+        return cls(ids.take(pa.array(first)), pa.table(strings, names=columns))
+
+    @classmethod
+    def of_ids(cls, ids: pa.Array) -> "Catalogue":
+        """Make a catalogue of which nothing is known but ids."""
+        return cls(ids, pa.table({}))
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def records(self) -> list[dict[str, str | None]]:
+        """Give each item's text fields as a dict, (N,)."""
+        if not self.fields.num_columns:
+            return [{} for _ in range(len(self))]
+        rows: list[dict[str, str | None]] = self.fields.to_pylist()
+        return rows
+
+    def titles(self) -> list[str]:
+        """Give each item's title, or its id where it has none, (N,)."""
+        ids = [str(value) for value in self.ids.to_pylist()]
+        if not self.fields.num_columns:
+            return ids
+        return [title or name for title, name in zip(self.fields[0].to_pylist(), ids, strict=True)]
+
+    def without_text(self) -> npt.NDArray[np.bool_]:
+        """Mark the items none of whose fields has text, (N,)."""
+        empty = np.ones(len(self), bool)
+        for column in self.fields.columns:
+            length = pc.utf8_length(pc.utf8_trim_whitespace(column)).fill_null(0)
+            empty &= length.to_numpy() == 0
+        return empty
+
+    def lookup(self, ids: Any) -> npt.NDArray[np.int64]:
+        """Number ids, −1 where the catalogue does not hold one.
+
+        Ids of another type are converted where possible, so that "1" finds 1.
+        """
+        values = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else _as_array(ids)
+        try:
+            values = values.cast(self.ids.type)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+            values = pa.array(
+                [_convert(value, self.ids.type) for value in values.to_pylist()], self.ids.type
+            )
+        places = pc.index_in(values, value_set=self.ids, skip_nulls=True)
+        numbers: npt.NDArray[np.int64] = places.fill_null(-1).to_numpy().astype(np.int64)
+        return numbers
+
+    def numbers(self, ids: Any) -> npt.NDArray[np.int64]:
+        """Number ids that must all be known.
+
+        Raises
+        ------
+        UnknownItemError
+            Naming the first unknown ids.
+        """
+        numbers = self.lookup(ids)
+        if (numbers < 0).any():
+            values = ids.to_pylist() if isinstance(ids, pa.Array | pa.ChunkedArray) else list(ids)
+            unknown = [value for value, number in zip(values, numbers, strict=True) if number < 0]
+            raise UnknownItemError(
+                f"The catalogue does not hold {', '.join(map(repr, unknown[:5]))}"
+                + (f" and {len(unknown) - 5} more." if len(unknown) > 5 else "."),
+                'Check the ids, or pass unknown="drop" (on the command line --drop-unknown).',
+            )
+        return numbers
+
+    def take(self, numbers: npt.NDArray[Any]) -> "Catalogue":
+        """Keep these items, in this order."""
+        rows = pa.array(numbers)
+        fields = self.fields.take(rows) if self.fields.num_columns else self.fields
+        return replace(self, ids=self.ids.take(rows), fields=fields)
+
+    def with_ids(self, ids: pa.Array) -> "Catalogue":
+        """Append items of which nothing is known but ids."""
+        missing = pa.table(
+            {name: pa.nulls(len(ids), pa.string()) for name in self.fields.column_names}
+        )
+        fields = (
+            pa.concat_tables([self.fields, missing]) if self.fields.num_columns else self.fields
+        )
+        return Catalogue(
+            pa.concat_arrays([self.ids, ids.cast(self.ids.type)]), fields.combine_chunks()
+        )
+
+
+def _as_text(column: pa.ChunkedArray, where: str) -> pa.Array:
+    try:
+        return column.cast(pa.string()).combine_chunks()
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"{where} holds {column.type}, which is no text.", "Join it into one string per item."
+        ) from error
+
+
+def _codes(ids: pa.Array) -> npt.NDArray[Any]:
+    codes: npt.NDArray[Any] = ids.dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    return codes
+
+
+def _as_array(ids: Any) -> pa.Array:
+    try:
+        return pa.array(ids)
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        return pa.array([str(value) for value in ids])
+
+
+def _convert(value: Any, kind: pa.DataType) -> Any:
+    try:
+        return pa.scalar(value).cast(kind).as_py()
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return None

@@ -1,0 +1,132 @@
+"""Interactions and catalogue with one numbering of items: what models learn from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.interactions import Duplicates, Interactions
+from lite_llm4rec.data.readers import name_of, read_table
+from lite_llm4rec.errors import DataError
+
+Candidates = Literal["interacted", "catalogue"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Histories and catalogue; item number `i` is row `i` of the catalogue in both.
+
+    Attributes
+    ----------
+    name : str
+        As in the protocol; what a results row is filed under.
+    candidates : "interacted" or "catalogue"
+        Whether the catalogue holds the items that occur, or every item of the items table.
+    """
+
+    name: str
+    interactions: Interactions
+    catalogue: Catalogue
+    candidates: Candidates
+
+    @classmethod
+    def from_tables(
+        cls,
+        interactions: Any,
+        items: Any = None,
+        *,
+        name: str = "given",
+        user: str | None = None,
+        item: str | None = None,
+        time: str | None = None,
+        text: Sequence[str] | None = None,
+        duplicates: Duplicates = "keep",
+        core: int = 0,
+        candidates: Candidates = "interacted",
+    ) -> "Dataset":
+        """Read both tables and put them on one numbering.
+
+        Parameters
+        ----------
+        interactions, items : path or table
+            See `read_table`. Without `items`, ids are all that is known of an item.
+        user, item, time, text : optional
+            Column names; by default the usual ones are looked for.
+        duplicates : "keep", "first" or "last"
+            See `Interactions.from_table`.
+        core : int
+            Keep the k-core of users and items; 0 keeps everything.
+        candidates : "interacted" or "catalogue"
+            Which items can be recommended.
+
+        Raises
+        ------
+        DataError
+            On an unusable table, or ids that do not match between the two.
+        """
+        log = Interactions.from_table(
+            interactions, user=user, item=item, time=time, duplicates=duplicates
+        )
+        if core:
+            log = log.k_core(core, core)
+        if items is None:
+            return cls(name, log, Catalogue.of_ids(log.item_ids), "interacted")
+        # The items table may call its id otherwise than the interactions do.
+        table = read_table(items)
+        key = item if item in table.column_names else None
+        catalogue = Catalogue.from_arrow(table, key, text, name_of(items))
+        return cls.align(name, log, catalogue, candidates)
+
+    @classmethod
+    def align(
+        cls, name: str, log: Interactions, catalogue: Catalogue, candidates: Candidates
+    ) -> "Dataset":
+        """Give interactions and catalogue one numbering.
+
+        Items that occur but have no catalogue row are kept, without text.
+
+        Raises
+        ------
+        DataError
+            When no id of one table is found in the other.
+        """
+        wider = _wider(log.item_ids.type, catalogue.ids.type)
+        if wider is not None:
+            log = replace(log, item_ids=log.item_ids.cast(wider))
+            catalogue = replace(catalogue, ids=catalogue.ids.cast(wider))
+        ids = catalogue.ids
+        if log.item_ids.type != ids.type:
+            raise DataError(
+                f"Item ids are {log.item_ids.type} in the interactions and {ids.type} in the"
+                " items table.",
+                "Give both columns one type, for example strings.",
+            )
+        known = pc.is_in(log.item_ids, value_set=ids)
+        if not pc.any(known).as_py():
+            raise DataError(
+                "No item id of the interactions occurs in the items table"
+                f" ({log.item_ids[0].as_py()!r} against {ids[0].as_py()!r}).",
+                "Check the id columns: the two tables must name items alike.",
+            )
+        unknown = log.item_ids.filter(pc.invert(known))
+        if len(unknown):
+            catalogue = catalogue.with_ids(unknown)
+        log = log.renumber_items(catalogue.ids)
+        if candidates == "interacted":
+            occurring = np.flatnonzero(log.item_counts())
+            catalogue = catalogue.take(occurring)
+            log = log.renumber_items(catalogue.ids)
+        return cls(name, log, catalogue, candidates)
+
+
+def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+    """Give the type that holds the ids of both, where they differ in width only."""
+    if one != other and pa.types.is_integer(one) and pa.types.is_integer(other):
+        return pa.int64()
+    if {one, other} == {pa.string(), pa.large_string()}:
+        return pa.large_string()
+    return None

@@ -1,0 +1,77 @@
+"""A prepared folder: two tables, ordered, filtered and checked once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.errors import DataError
+
+MARK = "prepared.json"
+
+
+def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
+    """Write a data set as a folder and return its facts.
+
+    The mark file comes last, so a folder that was cut short is not taken for a whole one.
+    """
+    log, catalogue = dataset.interactions, dataset.catalogue
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / MARK).unlink(missing_ok=True)
+    interactions = pa.table(
+        {
+            "user_id": log.user_ids.take(pa.array(log.users)),
+            "item_id": log.item_ids.take(pa.array(log.items)),
+            "timestamp": log.times,
+        }
+    )
+    items = pa.table({"item_id": catalogue.ids})
+    for column in catalogue.fields.column_names:
+        items = items.append_column(column, catalogue.fields[column])
+    pa.parquet.write_table(interactions, folder / "interactions.parquet")
+    pa.parquet.write_table(items, folder / "items.parquet")
+    facts = {
+        "name": name,
+        "candidates": dataset.candidates,
+        "users": log.n_users,
+        "items": len(catalogue),
+        "interactions": len(log),
+        "duplicates_removed": log.duplicates_removed,
+        "time": log.time,
+        "time_ties": log.time_ties,
+        "sequences_sha256": log.sequences_sha256,
+    }
+    (folder / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    return facts
+
+
+def read_prepared(folder: Path) -> Dataset:
+    """Read a folder that `write_prepared` wrote.
+
+    Raises
+    ------
+    DataError
+        When it is not one, or its tables are no longer what was prepared.
+    """
+    if not (folder / MARK).is_file():
+        raise DataError(
+            f"{folder} was not made by `lite-llm4rec prepare`: it has no {MARK}.",
+            "For plain tables use --interactions and --items.",
+        )
+    facts = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    dataset = Dataset.from_tables(
+        folder / "interactions.parquet",
+        folder / "items.parquet",
+        name=facts["name"],
+        user="user_id",
+        item="item_id",
+        time="timestamp",
+        candidates="catalogue",
+    )
+    found = dataset.interactions.sequences_sha256
+    if found != facts["sequences_sha256"]:
+        raise DataError(f"{folder} has changed since it was prepared.", "Prepare it again.")
+    return Dataset(facts["name"], dataset.interactions, dataset.catalogue, facts["candidates"])

@@ -1,0 +1,248 @@
+"""File formats and in-memory tables → one Arrow table with the file's own column names.
+
+`read_table` is the only door: whatever speaks Arrow's PyCapsule interface (pandas, polars,
+pyarrow, DuckDB…) or a path whose suffix names its format.
+"""
+
+import ast
+import gzip
+import io
+import json
+import re
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.json
+import pyarrow.parquet
+
+from lite_llm4rec.errors import DataError
+
+# GroupLens' README of ML-1M and ML-10M: the columns of each `::`-separated file.
+DAT_COLUMNS = {
+    "ratings": ["user_id", "item_id", "rating", "timestamp"],
+    "movies": ["item_id", "title", "genres"],
+    "users": ["user_id", "gender", "age", "occupation", "zip"],
+}
+DAT_IDS = ("user_id", "item_id")
+AMAZON_REVIEW = pa.schema(
+    [
+        ("reviewerID", pa.string()),
+        ("asin", pa.string()),
+        ("overall", pa.float64()),
+        ("unixReviewTime", pa.int64()),
+    ]
+)
+AMAZON_META = ["asin", "title", "brand", "categories"]
+
+
+def read_table(source: Any) -> pa.Table:
+    """Read a table.
+
+    Parameters
+    ----------
+    source : path or table
+        A path (`.parquet`, `.csv`, `.tsv`, `.jsonl`, `.ndjson`, `.json`, the text ones also with
+        `.gz`; MovieLens `.dat`; RecBole `.inter`, `.item`, `.user`; Amazon reviews and
+        `meta_*.json.gz`), or any object with `__arrow_c_stream__`.
+
+    Returns
+    -------
+    pyarrow.Table
+        Column names as in the source; RecBole's `:token` endings are taken off. Text has one
+        type, whatever library it comes from.
+
+    Raises
+    ------
+    DataError
+        When the file is missing or its format is not known or not as its name says.
+    """
+    if isinstance(source, str | Path):
+        return _plain_types(_read_path(Path(source)))
+    if hasattr(source, "__arrow_c_stream__"):
+        return _plain_types(pa.table(source))
+    raise DataError(
+        f"Cannot read a table from a {type(source).__name__}.",
+        "Pass a path, or a table that speaks Arrow: pandas >= 2.2, polars, pyarrow, DuckDB.",
+    )
+
+
+def name_of(source: Any) -> str:
+    """Name a table in messages: its path, or its type."""
+    return str(source) if isinstance(source, str | Path) else f"the given {type(source).__name__}"
+
+
+def _plain_types(table: pa.Table) -> pa.Table:
+    for place, field in enumerate(table.schema):
+        kind = _plain_type(field.type)
+        if kind != field.type:
+            table = table.set_column(place, field.name, table[place].cast(kind))
+    return table
+
+
+def _plain_type(kind: pa.DataType) -> pa.DataType:
+    """Undo what libraries do to text: categories, views (polars), 64-bit offsets (pandas)."""
+    if pa.types.is_dictionary(kind):
+        return _plain_type(kind.value_type)
+    if isinstance(kind, pa.BaseExtensionType):
+        return _plain_type(kind.storage_type)
+    if pa.types.is_string_view(kind) or pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
+        return pa.binary()
+    return kind
+
+
+def _read_path(path: Path) -> pa.Table:
+    if not path.is_file():
+        raise DataError(f"No such file: {path}", "Check the path; a folder is not a table.")
+    suffix = "".join(path.suffixes[-2:]) if path.suffix == ".gz" else path.suffix
+    reader = _READERS.get(suffix.removesuffix(".gz").lower())
+    if reader is None:
+        raise DataError(
+            f"{path}: the format '{suffix}' is not known.",
+            f"Known endings: {', '.join(_READERS)}; text formats also with .gz.",
+        )
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty.", "Check how the file was made.")
+    try:
+        return reader(path)
+    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+        raise DataError(f"{path} cannot be read as {suffix}: {error}", _remedy(error)) from error
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
+        return "The file is cut short or not gzip: fetch it again."
+    return "Check that the file is what its ending says, and that it is complete."
+
+
+def _read_parquet(path: Path) -> pa.Table:
+    return pa.parquet.read_table(path)
+
+
+def _read_csv(path: Path) -> pa.Table:
+    with _open(path) as file:
+        return pa.csv.read_csv(file, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
+
+
+def _read_tsv(path: Path) -> pa.Table:
+    with _open(path) as file:
+        return pa.csv.read_csv(file, parse_options=_plain("\t"))
+
+
+def _read_recbole(path: Path) -> pa.Table:
+    """Read a RecBole "atomic" file: tab-separated, columns named `name:type`."""
+    with _open(path) as file:
+        header = file.readline().decode().rstrip("\r\n").split("\t")
+        rows = file.read()
+    names = [name.partition(":")[0] for name in header]
+    numeric = {name.partition(":")[0] for name in header if name.endswith(":float")}
+    types = {name: pa.string() for name in names if name not in numeric}
+    return pa.csv.read_csv(
+        io.BytesIO(rows),
+        read_options=pa.csv.ReadOptions(column_names=names),
+        parse_options=_plain("\t"),
+        convert_options=pa.csv.ConvertOptions(column_types=types),
+    )
+
+
+def _read_dat(path: Path) -> pa.Table:
+    """Read a MovieLens `::`-separated file; its stem says which columns it has.
+
+    ML-1M is latin-1, ML-10M is UTF-8 (their READMEs).
+    """
+    stem = path.name.split(".")[0].lower()
+    if stem not in DAT_COLUMNS:
+        raise DataError(f"{path}: MovieLens has no file of this name.", "Name it ratings.dat, …")
+    with _open(path) as file:
+        content = file.read()
+    try:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError:
+        text = content.decode("latin-1")
+    rows = io.BytesIO(text.replace("::", "\x1f").encode("utf-8"))
+    return pa.csv.read_csv(
+        rows,
+        read_options=pa.csv.ReadOptions(column_names=DAT_COLUMNS[stem]),
+        parse_options=_plain("\x1f"),
+        convert_options=pa.csv.ConvertOptions(column_types=dict.fromkeys(DAT_IDS, pa.string())),
+    )
+
+
+def _read_json(path: Path) -> pa.Table:
+    """Read JSON lines; Amazon's review and meta files are known by their fields."""
+    with _open(path) as file:
+        first = file.readline().decode("utf-8", errors="replace")
+    if '"reviewerID"' in first and '"asin"' in first:
+        options = pa.json.ParseOptions(
+            explicit_schema=AMAZON_REVIEW, unexpected_field_behavior="ignore"
+        )
+        with _open(path) as file:
+            return pa.json.read_json(file, parse_options=options)
+    if _is_amazon_meta(first):
+        return _read_amazon_meta(path)
+    with _open(path) as file:
+        return pa.json.read_json(file)
+
+
+def _is_amazon_meta(line: str) -> bool:
+    """Tell meta data from other JSON with an `asin`, such as the reviews of 2023."""
+    has_item = re.search(r"""["']asin["']""", line)
+    return bool(has_item and re.search(r"""["']categor(y|ies)["']""", line)) and '"user' not in line
+
+
+def _read_amazon_meta(path: Path) -> pa.Table:
+    """Read Amazon meta data of 2014 (lines of Python dicts) or 2018 (lines of JSON)."""
+    columns: dict[str, list[str | None]] = {name: [] for name in AMAZON_META}
+    for record in _amazon_records(path):
+        columns["asin"].append(record.get("asin"))
+        columns["title"].append(record.get("title") or None)
+        columns["brand"].append(record.get("brand") or None)
+        columns["categories"].append(_category_text(record))
+    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
+
+
+def _amazon_records(path: Path) -> Iterator[dict[str, Any]]:
+    with _open(path) as file:
+        for row, line in enumerate(file, start=1):
+            text = line.decode("utf-8")
+            try:
+                yield json.loads(text) if text.startswith('{"') else ast.literal_eval(text)
+            except (ValueError, SyntaxError) as error:
+                raise DataError(f"{path}, line {row}: neither JSON nor a Python dict.") from error
+
+
+def _category_text(record: dict[str, Any]) -> str | None:
+    """Join category paths: `A > B > C`, several paths by ` ; `.
+
+    2014 files have a list of paths (`categories`), 2018 files one path (`category`).
+    """
+    paths = record.get("categories") or [record.get("category") or []]
+    return " ; ".join(" > ".join(map(str, path)) for path in paths if path) or None
+
+
+def _plain(delimiter: str) -> pa.csv.ParseOptions:
+    return pa.csv.ParseOptions(delimiter=delimiter, quote_char=False)
+
+
+def _open(path: Path) -> BinaryIO:
+    opener: Any = gzip.open if path.suffix == ".gz" else open
+    return cast(BinaryIO, opener(path, "rb"))
+
+
+_READERS: dict[str, Callable[[Path], pa.Table]] = {
+    ".parquet": _read_parquet,
+    ".csv": _read_csv,
+    ".tsv": _read_tsv,
+    ".jsonl": _read_json,
+    ".ndjson": _read_json,
+    ".json": _read_json,
+    ".dat": _read_dat,
+    ".inter": _read_recbole,
+    ".item": _read_recbole,
+    ".user": _read_recbole,
+}

@@ -1,0 +1,90 @@
+"""A column of times in whatever type → numbers in seconds."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lite_llm4rec.errors import DataError
+
+# Years 2001–2286 written in milli-, micro- or nanoseconds are above these bounds; in seconds below.
+UNITS = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
+
+# What text is tried as, in this order; the last is a time stamp with a zone.
+TEXT_KINDS = (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
+
+
+def as_numbers(column: pa.ChunkedArray, where: str) -> npt.NDArray[Any]:
+    """Turn times into int64, or float64 where there are fractions.
+
+    Integers and decimals are taken as they are; dates, time stamps and ISO 8601 text become
+    seconds since 1970 (UTC).
+
+    Raises
+    ------
+    DataError
+        On a missing or unreadable time, with its row.
+    """
+    if column.null_count:
+        row = pc.index(column.is_null(), True).as_py()
+        raise DataError(
+            f"{where}, row {row}: the time is missing ({column.null_count:,} such rows).",
+            "Drop these rows, or give them a time.",
+        )
+    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+        column = _parse_text(column, where)
+    if pa.types.is_integer(column.type):
+        return np.asarray(column.to_numpy(), np.int64)
+    if pa.types.is_floating(column.type):
+        return _whole_if_possible(column.to_numpy().astype(np.float64), where)
+    if pa.types.is_temporal(column.type) and not pa.types.is_time(column.type):
+        microseconds = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
+        return _whole_if_possible(microseconds / 1e6, where)
+    raise DataError(
+        f"{where} has the type {column.type}, which is no time.", "Name another column."
+    )
+
+
+def seconds_per_unit(times: npt.NDArray[Any]) -> int:
+    """Tell how many of the column's units make a second, judged by size: 1, 10³, 10⁶ or 10⁹."""
+    largest = float(np.abs(times).max(initial=0))
+    return next((units for bound, units in UNITS if largest > bound), 1)
+
+
+def _whole_if_possible(numbers: npt.NDArray[np.float64], where: str) -> npt.NDArray[Any]:
+    bad = ~np.isfinite(numbers)
+    if bad.any():
+        raise DataError(f"{where}, row {int(bad.argmax())}: the time is not a number.", "Drop it.")
+    whole = numbers.astype(np.int64)
+    return whole if (whole == numbers).all() else numbers
+
+
+def _parse_text(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    for kind in TEXT_KINDS:
+        try:
+            return column.cast(kind)
+        except pa.ArrowInvalid:
+            continue
+    row, value = _first_unreadable(column)
+    raise DataError(
+        f"{where}, row {row}: {value!r} is not a time.",
+        "Use unix seconds, a time stamp type, or ISO 8601 text such as 2024-05-31T12:00:00.",
+    )
+
+
+def _first_unreadable(column: pa.ChunkedArray) -> tuple[int, Any]:
+    kind = next((kind for kind in TEXT_KINDS[1:] if _readable(column[0], kind)), TEXT_KINDS[-1])
+    for row, value in enumerate(column):
+        if not _readable(value, kind):
+            return row, value.as_py()
+    return 0, column[0].as_py()
+
+
+def _readable(value: pa.Scalar, kind: pa.DataType) -> bool:
+    try:
+        value.cast(kind)
+    except pa.ArrowInvalid:
+        return False
+    return True

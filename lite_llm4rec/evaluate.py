@@ -1,0 +1,355 @@
+"""Protocol → one row per case → means over users with confidence intervals, and leak checks."""
+
+import time
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+
+from lite_llm4rec.data.batching import pad
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Ints
+from lite_llm4rec.data.sampling import STRATEGIES
+from lite_llm4rec.data.split import Split, Targets
+from lite_llm4rec.errors import DataError
+from lite_llm4rec.metrics import CASE_METRICS, bootstrap_interval, coverage
+from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.rank import MAX_SCORE_BYTES, seen_items, target_ranks, top_k
+
+Part = Literal["valid", "test"]
+HISTORY_BINS = (5, 10, 20, 50, 100)
+LIST_LENGTH = 10
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """All that decides what a number means; stored and printed with each."""
+
+    dataset: str
+    sequences_sha256: str
+    time: str
+    time_ties: int | None
+    split: str
+    part: Part
+    candidates: str
+    n_candidates: int
+    seen_filter: bool
+    history_length: int
+    score_ties: str = "against the model"
+
+    def line(self) -> str:
+        """Say it in one line."""
+        ties = "" if self.time_ties is None else f", {self.time_ties:,} time ties in table order"
+        return (
+            f"{self.dataset} ({self.sequences_sha256[:12]}), {self.split} {self.part}, "
+            f"{self.n_candidates:,} candidates ({self.candidates}), "
+            f"seen items {'removed' if self.seen_filter else 'kept'}, "
+            f"history ≤ {self.history_length}, time is {self.time}{ties}"
+        )
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A protocol and what was measured under it.
+
+    Attributes
+    ----------
+    metrics : dict
+        Means over users, and `coverage@10`.
+    intervals : dict
+        95 % bootstrap interval over users of each mean.
+    slices : dict
+        The same means for warm and cold targets and by history length, with `cases`.
+    leaks : list of str
+        What the leak checks found; empty when all passed.
+    repeats : int
+        Targets that occur in their own history.
+    cases : pyarrow.Table
+        One row per case: user_id, target_id, rank, history_length, cold.
+    """
+
+    protocol: Protocol
+    metrics: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    slices: dict[str, dict[str, float]]
+    leaks: list[str]
+    repeats: int
+    seconds: float
+    cases: pa.Table = field(repr=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything but the cases, as JSON can hold it."""
+        values = asdict(Evaluation(**{**self.__dict__, "cases": None}))
+        del values["cases"]
+        return values
+
+
+@torch.no_grad()
+def evaluate(
+    model: SequenceModel,
+    dataset: Dataset,
+    split: Split,
+    part: Part = "test",
+    *,
+    seen_filter: bool = True,
+    device: str = "cpu",
+    batch: int = 256,
+    max_score_bytes: int = MAX_SCORE_BYTES,
+) -> Evaluation:
+    """Rank every target of a split's part among the whole catalogue.
+
+    Parameters
+    ----------
+    model : SequenceModel
+    dataset, split : Dataset, Split
+        The split must be of this dataset's interactions.
+    part : "valid" or "test"
+    seen_filter : bool
+        Remove each case's whole known history from its ranking.
+    batch : int
+        Cases at a time.
+    max_score_bytes : int
+        Bound on the scores held at once.
+    """
+    started = time.perf_counter()
+    targets: Targets = getattr(split, part)
+    log = split.interactions
+    ranks, lists = rank_cases(
+        model,
+        log.items,
+        targets,
+        seen_filter=seen_filter,
+        device=device,
+        batch=batch,
+        max_score_bytes=max_score_bytes,
+    )
+    protocol = Protocol(
+        dataset.name,
+        log.sequences_sha256,
+        log.time,
+        log.time_ties,
+        split.name,
+        part,
+        dataset.candidates,
+        len(dataset.catalogue),
+        seen_filter,
+        model.history_length,
+    )
+    cold = split.train_counts()[log.items[targets.positions]] == 0
+    cases = pa.table(
+        {
+            "user_id": log.user_ids.take(pa.array(targets.users)),
+            "target_id": log.item_ids.take(pa.array(log.items[targets.positions])),
+            "rank": ranks,
+            "history_length": targets.positions - targets.starts,
+            "cold": cold,
+        }
+    )
+    per_user = {
+        name: _per_user(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
+    }
+    metrics = {name: float(values.mean()) for name, values in per_user.items()}
+    metrics[f"coverage@{LIST_LENGTH}"] = coverage(lists, len(dataset.catalogue))
+    return Evaluation(
+        protocol,
+        metrics,
+        {name: bootstrap_interval(values) for name, values in per_user.items()},
+        _slices(ranks, targets, cold),
+        leak_checks(model, split, targets, ranks, seen_filter=seen_filter, device=device),
+        _count_repeats(log.items, targets),
+        time.perf_counter() - started,
+        cases,
+    )
+
+
+@torch.no_grad()
+def rank_cases(
+    model: SequenceModel,
+    items: Ints,
+    targets: Targets,
+    *,
+    seen_filter: bool = True,
+    device: str = "cpu",
+    batch: int = 256,
+    max_score_bytes: int = MAX_SCORE_BYTES,
+    renumbering: Ints | None = None,
+) -> tuple[Ints, Ints]:
+    """Rank each case's target and list the best items.
+
+    Parameters
+    ----------
+    items : numpy.ndarray
+        (interactions,) the log's items.
+    renumbering : numpy.ndarray, optional
+        (N,) a permutation: rank as if item `i` had the number `renumbering[i]`.
+
+    Returns
+    -------
+    ranks : numpy.ndarray
+        (cases,) int64.
+    lists : numpy.ndarray
+        (cases, 10) item numbers, −1 where there is none.
+    """
+    model.eval()
+    model.to(device)
+    matrix = model.item_matrix()
+    if renumbering is None:
+        renumbering = np.arange(len(matrix))
+    matrix = matrix[torch.from_numpy(np.argsort(renumbering)).to(matrix.device)]
+    numbers = renumbering[items]
+    ranks, lists = [], []
+    for first in range(0, len(targets), batch):
+        part = targets.take(np.arange(first, min(first + batch, len(targets))))
+        users = encode_cases(model, items, part, device)
+        goals = numbers[part.positions].astype(np.int64)
+        seen = seen_items(numbers, part.starts, part.positions, goals) if seen_filter else None
+        ranks.append(
+            target_ranks(users, matrix, torch.from_numpy(goals).to(device), seen, max_score_bytes)
+        )
+        lists.append(
+            top_k(users, matrix, min(LIST_LENGTH, len(matrix)), seen, None, max_score_bytes)[0]
+        )
+    return torch.cat(ranks).cpu().numpy(), torch.cat(lists).cpu().numpy()
+
+
+def encode_cases(model: SequenceModel, items: Ints, cases: Targets, device: str) -> torch.Tensor:
+    """Encode the last `history_length` items before each case's position, (cases, dim)."""
+    starts = np.maximum(cases.starts, cases.positions - model.history_length)
+    histories, mask = pad(items, starts, cases.positions)
+    return model.user_vectors(histories.to(device), mask.to(device))
+
+
+def leak_checks(
+    model: SequenceModel,
+    split: Split,
+    targets: Targets,
+    ranks: Ints,
+    *,
+    seen_filter: bool = True,
+    device: str = "cpu",
+) -> list[str]:
+    """Check what would make a number worthless; each finding is a sentence.
+
+    A target that training may see, histories out of order, and ranks that change when items are
+    renumbered (on a sample of 512 cases).
+    """
+    found = []
+    visited = np.zeros(len(split.interactions), bool)
+    for sampler in STRATEGIES.values():
+        visited[sampler(split, model.history_length, 0, 0).targets] = True
+    if visited[targets.positions].any():
+        found.append(
+            f"{int(visited[targets.positions].sum()):,} targets occur as training targets."
+        )
+    if _out_of_order(split):
+        found.append("Histories are not in the order of time.")
+    sample = np.arange(min(512, len(targets)))
+    permutation = np.random.default_rng(0).permutation(split.interactions.n_items)
+    renumbered = rank_cases(
+        model,
+        split.interactions.items,
+        targets.take(sample),
+        seen_filter=seen_filter,
+        device=device,
+        renumbering=permutation,
+    )[0]
+    changed = np.abs(renumbered - ranks[sample]) > 1  # a rounding may swap two near-equal scores
+    if changed.any():
+        found.append(f"Renumbering the items changes {int(changed.sum())} of {len(sample)} ranks.")
+    return found
+
+
+def compare(
+    first: pa.Table, second: pa.Table, resamples: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Compare two systems by paired bootstrap over the same users.
+
+    Parameters
+    ----------
+    first, second : pyarrow.Table
+        The `cases` of two evaluations of the same targets.
+
+    Returns
+    -------
+    dict
+        For each metric: both means, the difference second − first, its 95 % interval and the
+        share of resamples in which second is not better.
+
+    Raises
+    ------
+    DataError
+        When the two were not measured on the same targets.
+    """
+    keys = [("user_id", "ascending"), ("target_id", "ascending")]
+    first, second = first.sort_by(keys), second.sort_by(keys)
+    if not first.select(["user_id", "target_id"]).equals(second.select(["user_id", "target_id"])):
+        raise DataError(
+            "The two runs were not evaluated on the same users and targets.",
+            "Evaluate both on one data set, file and split.",
+        )
+    users = first["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
+    result = {}
+    for name, metric in CASE_METRICS.items():
+        a = _per_user(metric(first["rank"].to_numpy()), users)
+        b = _per_user(metric(second["rank"].to_numpy()), users)
+        result[name] = _paired(a, b, resamples, seed)
+    return result
+
+
+def _paired(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int, seed: int
+) -> dict[str, Any]:
+    difference = b - a
+    rng = np.random.default_rng(seed)
+    distinct, counts = np.unique(difference, return_counts=True)
+    draws = rng.multinomial(len(difference), counts / len(difference), size=resamples)
+    means = draws @ distinct / len(difference)
+    low, high = np.quantile(means, [0.025, 0.975])
+    return {
+        "first": float(a.mean()),
+        "second": float(b.mean()),
+        "difference": float(difference.mean()),
+        "interval": (float(low), float(high)),
+        "not_better": float((means <= 0).mean()),
+    }
+
+
+def _per_user(values: npt.NDArray[np.float64], users: Ints) -> npt.NDArray[np.float64]:
+    """Average each user's cases, (users that have cases,)."""
+    _, place = np.unique(users, return_inverse=True)
+    means: npt.NDArray[np.float64] = np.bincount(place, values) / np.bincount(place)
+    return means
+
+
+def _slices(
+    ranks: Ints, targets: Targets, cold: npt.NDArray[np.bool_]
+) -> dict[str, dict[str, float]]:
+    lengths = targets.positions - targets.starts
+    masks = {"warm": ~cold, "cold": cold}
+    edges = [0, *HISTORY_BINS, 2**62]
+    for low, high in zip(edges[:-1], edges[1:], strict=True):
+        name = f"history {low + 1}–{high}" if high < 2**62 else f"history > {low}"
+        masks[name] = (lengths > low) & (lengths <= high)
+    return {
+        name: {
+            "cases": int(mask.sum()),
+            **{metric: float(value(ranks[mask]).mean()) for metric, value in CASE_METRICS.items()},
+        }
+        for name, mask in masks.items()
+        if mask.any()
+    }
+
+
+def _count_repeats(items: Ints, targets: Targets) -> int:
+    seen = seen_items(items, targets.starts, targets.positions)
+    goals = torch.from_numpy(items[targets.positions].astype(np.int64))
+    return int(seen.rows[seen.items == goals[seen.rows]].unique().numel())
+
+
+def _out_of_order(split: Split) -> bool:
+    log = split.interactions
+    same_user = log.users[1:] == log.users[:-1]
+    return bool(((log.times[1:] < log.times[:-1]) & same_user).any())

@@ -1,0 +1,117 @@
+"""What comes back from a recommender: lists in the caller's ids; and histories as lists."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.errors import DataError
+
+
+@dataclass(frozen=True)
+class Recommendations:
+    """One ranked list per history.
+
+    Attributes
+    ----------
+    users : list or None
+        Whose history it is, where a table was given.
+    ids, titles, scores : list of lists
+        Best first; scores are logits.
+    notes : list of str
+        What is special about a list, else "".
+    """
+
+    users: list[Any] | None
+    ids: list[list[Any]]
+    titles: list[list[str]]
+    scores: list[list[float]]
+    notes: list[str]
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __str__(self) -> str:
+        blocks = []
+        for place, titles in enumerate(self.titles):
+            name = f"{self.users[place]}" if self.users is not None else f"history {place + 1}"
+            note = f" ({self.notes[place]})" if self.notes[place] else ""
+            rows = [
+                f"{rank:>3}. {title}  [{identity}]  {score:.3f}"
+                for rank, (title, identity, score) in enumerate(
+                    zip(titles, self.ids[place], self.scores[place], strict=True), start=1
+                )
+            ]
+            blocks.append("\n".join([f"{name}{note}:", *rows]))
+        return "\n".join(blocks)
+
+    def to_table(self) -> pa.Table:
+        """Return one row per recommendation: user, rank, item_id, title, score, note.
+
+        `user` is the history's place in the input where no users were given.
+        """
+        users = self.users if self.users is not None else list(range(len(self)))
+        lengths = [len(row) for row in self.ids]
+        return pa.table(
+            {
+                "user": _repeat(users, lengths),
+                "rank": [rank for length in lengths for rank in range(1, length + 1)],
+                "item_id": [value for row in self.ids for value in row],
+                "title": [value for row in self.titles for value in row],
+                "score": [value for row in self.scores for value in row],
+                "note": _repeat(self.notes, lengths),
+            }
+        )
+
+    @staticmethod
+    def join(parts: list["Recommendations"]) -> "Recommendations":
+        """Put parts one after the other."""
+        if not parts:
+            return Recommendations(None, [], [], [], [])
+        return Recommendations(
+            None if parts[0].users is None else [v for part in parts for v in part.users or []],
+            [row for part in parts for row in part.ids],
+            [row for part in parts for row in part.titles],
+            [row for part in parts for row in part.scores],
+            [note for part in parts for note in part.notes],
+        )
+
+
+def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[Any]]]:
+    """Take histories as they come: lists of ids, or an interactions table.
+
+    Returns
+    -------
+    users : iterator or None
+        The table's users, in its order.
+    lists : iterator
+        One sequence of ids per history.
+
+    Raises
+    ------
+    DataError
+        When one flat list is given where a list of histories is needed.
+    """
+    if isinstance(histories, str | Path) or hasattr(histories, "__arrow_c_stream__"):
+        log = Interactions.from_table(histories)
+        ids = log.item_ids.to_pylist()
+        lists = ([ids[item] for item in log.history(user)] for user in range(log.n_users))
+        return iter(log.user_ids.to_pylist()), lists
+    return None, map(_checked, histories)
+
+
+def _checked(history: Any) -> Sequence[Any]:
+    if isinstance(history, str | bytes) or not hasattr(history, "__len__"):
+        raise DataError(
+            f"A history should be a list of item ids, not {history!r}.",
+            "For one history write [[…]]: a list of histories that holds one.",
+        )
+    sequence: Sequence[Any] = history
+    return sequence
+
+
+def _repeat(values: list[Any], lengths: list[int]) -> list[Any]:
+    return [value for value, length in zip(values, lengths, strict=True) for _ in range(length)]

@@ -1,0 +1,150 @@
+"""A Hugging Face model without its vocabulary → an encoder of sequences of vectors."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import (
+    CONFIG_MAPPING,
+    AutoConfig,
+    AutoModel,
+    PreTrainedModel,
+    T5EncoderModel,
+)
+
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.text.resolve import load_pretrained
+
+# How model families name their depth and their dropout rates in their configs.
+DEPTH = ("num_layers", "num_hidden_layers", "n_layer", "n_layers")
+DROPOUT = (
+    "dropout_rate",
+    "hidden_dropout_prob",
+    "attention_probs_dropout_prob",
+    "resid_pdrop",
+    "embd_pdrop",
+    "attn_pdrop",
+    "attention_dropout",
+    "dropout",
+)
+
+
+class Backbone(nn.Module):
+    """The Recommendation LLM: vectors in, one context-aware vector per position out.
+
+    T5's encoder, a BERT-family encoder or a decoder-only model. Its input vocabulary is dropped;
+    everything else, relative or learned positions included, stays. Source: paper Eq. 4.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    """
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        super().__init__()
+        model.set_input_embeddings(nn.Identity())
+        if hasattr(model, "pooler"):
+            model.pooler = None
+        self.model = model
+        self.width: int = model.config.hidden_size
+
+    @classmethod
+    def load(
+        cls, name: str, *, from_scratch: bool, shape: dict[str, Any], dropout: float
+    ) -> "Backbone":
+        """Load a backbone.
+
+        Parameters
+        ----------
+        name : str
+            A local folder, a Hub name, or the packaged MiniLM; from scratch also a bare model
+            type, such as "t5", "bert" or "gpt2".
+        from_scratch : bool
+            Keep the architecture only; the weights are drawn anew.
+        shape : dict
+            Settings of the model's own config to change; with pretrained weights only its depth
+            may shrink.
+        dropout : float
+            The rate at every place where the model has a dropout of its own.
+
+        Raises
+        ------
+        ConfigError
+            On a setting that the model's config lacks, or one that its weights do not fit.
+        DownloadError
+            When the model cannot be had.
+        """
+        config = _config(name, from_scratch)
+        _change(config, shape, name)
+        if not from_scratch:
+            _check_pretrained(shape, name)
+        return cls.build(config, dropout=dropout, weights=None if from_scratch else name)
+
+    @classmethod
+    def build(cls, config: Any, *, dropout: float, weights: str | Path | None = None) -> "Backbone":
+        """Build from a transformers config, from scratch unless `weights` names a model."""
+        for key in DROPOUT:
+            if hasattr(config, key):
+                setattr(config, key, dropout)
+        kind = T5EncoderModel if config.model_type == "t5" else AutoModel
+        if weights is not None:
+            return cls(load_pretrained(kind, str(weights), config=config))
+        if kind is T5EncoderModel:
+            return cls(T5EncoderModel(config))
+        return cls(AutoModel.from_config(config))
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encode.
+
+        Parameters
+        ----------
+        vectors : torch.Tensor
+            (batch, length, width).
+        mask : torch.Tensor
+            (batch, length) bool.
+
+        Returns
+        -------
+        torch.Tensor
+            (batch, length, width); what stands at padding means nothing.
+        """
+        output = self.model(inputs_embeds=vectors, attention_mask=mask.long())
+        states: torch.Tensor = output.last_hidden_state
+        return states
+
+
+def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Average over the positions where `mask` (batch, length) is True: (batch, dim)."""
+    weight = mask.unsqueeze(-1).to(states.dtype)
+    return (states * weight).sum(1) / weight.sum(1)
+
+
+def _config(name: str, from_scratch: bool) -> Any:
+    if name not in CONFIG_MAPPING:
+        return load_pretrained(AutoConfig, name)
+    if not from_scratch:
+        raise ConfigError(
+            f"model.backbone '{name}' is a model type, not a model with weights.",
+            "Set model.from_scratch = true, or name a model.",
+        )
+    return AutoConfig.for_model(name)
+
+
+def _change(config: Any, shape: dict[str, Any], name: str) -> None:
+    for key, value in shape.items():
+        if not hasattr(config, key):
+            raise ConfigError(
+                f"model.shape.{key}: the config of {name} ({config.model_type}) has no such setting.",
+                f"Use its own names, e.g. {', '.join(k for k in DEPTH if hasattr(config, k))}.",
+            )
+        setattr(config, key, value)
+
+
+def _check_pretrained(shape: dict[str, Any], name: str) -> None:
+    for key in shape:
+        if key not in DEPTH:
+            raise ConfigError(
+                f"model.shape.{key} would not fit the pretrained weights of {name}.",
+                "Set model.from_scratch = true, or change the depth only.",
+            )

@@ -1,0 +1,51 @@
+"""What a model must offer."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import nn
+
+from lite_llm4rec.data.batching import Batch
+
+
+class SequenceModel(nn.Module, ABC):
+    """A model that scores items by user vector · item vector.
+
+    Scoring, ranking, evaluation and serving are written once on these three methods.
+
+    Attributes
+    ----------
+    history_length : int
+        How many of the latest items it reads.
+    """
+
+    history_length: int
+
+    @abstractmethod
+    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encode histories.
+
+        Parameters
+        ----------
+        items : torch.Tensor
+            (batch, length) int64 item numbers in time order.
+        mask : torch.Tensor
+            (batch, length) bool, True where there is an item; each row has at least one.
+
+        Returns
+        -------
+        torch.Tensor
+            (batch, dim).
+        """
+
+    @abstractmethod
+    def item_matrix(self) -> torch.Tensor:
+        """Return the matrix whose product with a user vector gives the scores, (N, dim)."""
+
+    @abstractmethod
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar."""
+
+    def scores(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Score the whole catalogue, (batch, N) logits. `rank` does this in bounded memory."""
+        return self.user_vectors(items, mask) @ self.item_matrix().T

@@ -1,0 +1,1 @@
+"""Results as records, and the documents rendered from them."""

@@ -1,0 +1,112 @@
+"""Every published number is a record: one JSON file per cell, written by a command."""
+
+import json
+import os
+import platform
+import subprocess
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lite_llm4rec.errors import DataError
+from lite_llm4rec.evaluate import Evaluation
+
+
+def write_record(
+    path: Path,
+    evaluation: Evaluation,
+    *,
+    model: str,
+    preset: str,
+    seed: int | None,
+    seconds: float,
+    details: dict[str, Any] | None = None,
+) -> None:
+    """Write what was measured as `results/<experiment>/<cell>.json`.
+
+    Parameters
+    ----------
+    seconds : float
+        Wall time of training.
+    details : dict, optional
+        What else explains the number: stages, settings, what limits it.
+    """
+    protocol = asdict(evaluation.protocol)
+    record = {
+        "experiment": path.parent.name,
+        "cell": path.stem,
+        "dataset": protocol.pop("dataset"),
+        "sequences_sha256": protocol.pop("sequences_sha256"),
+        "protocol": protocol,
+        "model": model,
+        "preset": preset,
+        "seed": seed,
+        "metrics": evaluation.metrics,
+        "intervals": evaluation.intervals,
+        "slices": evaluation.slices,
+        "leaks": evaluation.leaks,
+        "seconds": round(seconds, 1),
+        "machine": machine(),
+        "commit": commit(),
+        **(details or {}),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".part")
+    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_records(root: Path) -> list[dict[str, Any]]:
+    """Read all records under a folder, in the order of their paths.
+
+    Raises
+    ------
+    DataError
+        When a file there is not a record.
+    """
+    records = []
+    for path in sorted(root.rglob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "experiment" not in record:
+            raise DataError(f"{path} is not a record: it names no experiment.", "Move it away.")
+        records.append(record)
+    return records
+
+
+def machine() -> dict[str, Any]:
+    """Name the machine that a number was measured on."""
+    info = Path("/proc/cpuinfo")
+    names = [
+        line.partition(":")[2].strip()
+        for line in (info.read_text().splitlines() if info.is_file() else [])
+        if line.startswith("model name")
+    ]
+    found: dict[str, Any] = {
+        "processor": names[0] if names else platform.processor(),
+        "cores": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    if torch.cuda.is_available():
+        found["gpu"] = torch.cuda.get_device_name()
+    return found
+
+
+def commit() -> str | None:
+    """Return the checkout's commit, with "+" when files have changed since; None outside one."""
+    try:
+        here = Path(__file__).parent
+        name = _git("rev-parse", "--short=12", "HEAD", cwd=here)
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml", cwd=here)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return name + ("+" if changed else "")
+
+
+def _git(*words: str, cwd: Path) -> str:
+    return subprocess.run(
+        ["git", *words], cwd=cwd, check=True, capture_output=True, text=True
+    ).stdout.strip()

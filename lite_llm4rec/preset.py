@@ -1,0 +1,116 @@
+"""A preset: all settings of a run, as a TOML file that a person can read."""
+
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Literal
+
+from lite_llm4rec.config import from_dict, override, read_toml
+from lite_llm4rec.errors import ConfigError, nearest
+from lite_llm4rec.models.lite import LiteConfig
+from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
+from lite_llm4rec.train import StageConfig
+
+
+@dataclass(frozen=True)
+class TextConfig:
+    """How item text becomes item vectors.
+
+    Attributes
+    ----------
+    model : str
+        The Item LLM: a Hub name, a local folder or the packaged MiniLM.
+    pooling : "mean", "pooler" or "cls", optional
+        None takes the model's own (sentence-transformers), else the mean.
+    max_tokens : int
+        Longer texts are cut.
+    template : str
+        A key of `TEMPLATES`.
+    precision : "fp32" or "bf16"
+    """
+
+    model: str = "sentence-transformers/all-MiniLM-L6-v2"
+    pooling: Literal["mean", "pooler", "cls"] | None = None
+    max_tokens: int = 64
+    template: str = TEMPLATE_VERSION
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.template not in TEMPLATES:
+            raise ConfigError(f"No template '{self.template}'", nearest(self.template, TEMPLATES))
+
+
+@dataclass(frozen=True)
+class Preset:
+    """All settings of a run. A stage that is None is left out.
+
+    Attributes
+    ----------
+    joint : StageConfig, optional
+        The Item LLM in the training loop (paper Algorithm 1).
+    vector : StageConfig, optional
+        The item vectors as a table (paper §5.1.4, "further fine-tuning").
+    """
+
+    name: str = "given"
+    seed: int = 0
+    text: TextConfig = field(default_factory=TextConfig)
+    model: LiteConfig = field(default_factory=LiteConfig)
+    joint: StageConfig | None = None
+    vector: StageConfig | None = None
+
+    def __post_init__(self) -> None:
+        if self.joint is None and self.vector is None:
+            raise ConfigError("A preset needs a [joint] or a [vector] stage, or both.")
+        if self.joint is not None and self.model.items == "id":
+            raise ConfigError('The joint stage trains the Item LLM, which model.items = "id" lacks.')
+
+
+def preset_names() -> list[str]:
+    """List the presets that come with the package."""
+    root = files("lite_llm4rec") / "presets"
+    return sorted(
+        f"{folder.name}/{file.name.removesuffix('.toml')}"
+        for folder in root.iterdir()
+        if folder.is_dir()
+        for file in folder.iterdir()
+        if file.name.endswith(".toml")
+    )
+
+
+def preset_text(name: str) -> str:
+    """Return the file of a preset that comes with the package."""
+    if name not in preset_names():
+        raise ConfigError(f"No preset '{name}'.", nearest(name, preset_names()))
+    return (files("lite_llm4rec") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def load_preset(name: str, assignments: list[str] | None = None, seed: int | None = None) -> Preset:
+    """Load a preset by name, or a TOML file by path.
+
+    Parameters
+    ----------
+    assignments : list of str, optional
+        `section.key=value`, as in `--set`; they win over the file.
+    seed : int, optional
+        Wins over the file's.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown preset, setting or value.
+    """
+    if name.endswith(".toml"):
+        values = read_toml(Path(name))
+    else:
+        preset_text(name)
+        values = read_toml(Path(str(files("lite_llm4rec") / "presets" / f"{name}.toml")))
+    values = override({"name": name, **values}, assignments or [])
+    if seed is not None:
+        values["seed"] = seed
+    return preset_from_dict(values)
+
+
+def preset_from_dict(values: dict[str, Any]) -> Preset:
+    """Build a preset from what `config.to_dict` gave."""
+    return from_dict(Preset, values, "preset")

@@ -1,0 +1,436 @@
+"""The user's object: fit, recommend, similar_items, evaluate, save, load."""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow.parquet
+import torch
+
+from lite_llm4rec import hub, store
+from lite_llm4rec.card import model_card
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.curves import write_curves
+from lite_llm4rec.data.batching import from_lists
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Ints
+from lite_llm4rec.data.split import Split, leave_one_out
+from lite_llm4rec.errors import ConfigError, DataError, StoreError, nearest
+from lite_llm4rec.evaluate import Evaluation, Part, evaluate
+from lite_llm4rec.lists import Recommendations, as_lists
+from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
+from lite_llm4rec.paths import cache_root, is_main_process
+from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
+from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
+from lite_llm4rec.stages import StageResult, as_rows, item_texts, random_vectors, run_stages, text_vectors
+from lite_llm4rec.text.encoder import ItemLLM
+from lite_llm4rec.train import Machine
+
+EMPTY_HISTORY = "empty history: the most popular items"
+
+
+@dataclass
+class Recommender:
+    """A trained Lite-LLM4Rec with its catalogue.
+
+    Made by `Recommender.fit` or `Recommender.load`.
+
+    Attributes
+    ----------
+    preset : Preset
+    model : LiteLLM4Rec
+    catalogue : Catalogue
+    counts : numpy.ndarray
+        (N,) training interactions of each item, for histories that are empty.
+    vectors : numpy.ndarray
+        (N, text width) the item vectors that training began with.
+    stages : list of dict
+        What each training stage took and scored.
+    evaluations : list of Evaluation
+        What `evaluate` measured since training, saved with the model.
+    """
+
+    preset: Preset
+    model: LiteLLM4Rec
+    catalogue: Catalogue
+    counts: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+    stages: list[dict[str, Any]]
+    evaluations: list[Evaluation]
+    item_llm: ItemLLM | None = None
+    curves: str = ""
+
+    @classmethod
+    def fit(
+        cls,
+        dataset: Dataset,
+        preset: str | Preset = "cpu/small",
+        *,
+        split: Split | None = None,
+        vectors: npt.NDArray[np.float32] | None = None,
+        folder: str | Path | None = None,
+        device: str = "auto",
+        devices: int = 1,
+        progress: bool = True,
+    ) -> "Recommender":
+        """Train.
+
+        Parameters
+        ----------
+        dataset : Dataset
+        preset : str or Preset
+            A preset's name, a TOML file's path, or the settings themselves.
+        split : Split, optional
+            By default leave-one-out: each user's last two items are kept for validation and test.
+        vectors : numpy.ndarray, optional
+            (N, width) brought item vectors, in the catalogue's order, in place of encoded text.
+        folder : path, optional
+            Where checkpoints and curves go. A run that was killed goes on from there when called
+            again with the same folder; without one nothing is kept.
+        device : str
+            "cpu", "cuda" or "auto".
+        devices : int
+            How many of them.
+        progress : bool
+            Print an epoch's line, with rate and ETA.
+
+        Raises
+        ------
+        DataError, ConfigError, DownloadError, TrainingError
+        """
+        preset = load_preset(preset) if isinstance(preset, str) else preset
+        split = split or leave_one_out(dataset.interactions)
+        machine = Machine(device, devices)
+        torch.manual_seed(preset.seed)
+        if vectors is None:
+            vectors = _start_vectors(dataset, preset, machine.name(), progress)
+        _check_vectors(vectors, dataset)
+        model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))
+        with tempfile.TemporaryDirectory() as temporary:
+            state = Path(folder) if folder is not None else Path(temporary)
+            state.mkdir(parents=True, exist_ok=True)
+            results, item_llm = run_stages(
+                model, dataset, split, preset, state, machine=machine, progress=progress
+            )
+            curves = write_curves(state, [result.stage for result in results])
+        return cls(
+            preset, model, dataset.catalogue, split.train_counts(), vectors, as_rows(results), [],
+            item_llm, curves,
+        )  # fmt: skip
+
+    def evaluate(
+        self,
+        dataset: Dataset,
+        split: Split | None = None,
+        part: Part = "test",
+        *,
+        seen_filter: bool = True,
+        device: str = "cpu",
+        batch: int = 256,
+        max_score_bytes: int = MAX_SCORE_BYTES,
+    ) -> Evaluation:
+        """Rank every target of a split's part among the whole catalogue.
+
+        See `evaluate.evaluate`. The result is kept with the model and saved with it.
+
+        Raises
+        ------
+        DataError
+            When the data set's items are not this model's.
+        """
+        dataset = self._align(dataset)
+        split = split or leave_one_out(dataset.interactions)
+        evaluation = evaluate(
+            self.model, dataset, split, part, seen_filter=seen_filter, device=device, batch=batch,
+            max_score_bytes=max_score_bytes,
+        )  # fmt: skip
+        kept = [old for old in self.evaluations if old.protocol != evaluation.protocol]
+        self.evaluations = [*kept, evaluation]
+        return evaluation
+
+    def recommend(
+        self,
+        histories: Any,
+        k: int = 10,
+        *,
+        exclude: Sequence[Any] = (),
+        candidates: Sequence[Any] | None = None,
+        include_seen: bool = False,
+        unknown: Literal["error", "drop"] = "error",
+        device: str = "cpu",
+    ) -> Recommendations:
+        """Recommend for any histories, of users that were in training or not.
+
+        Parameters
+        ----------
+        histories : list of lists, or path or table
+            Item ids in time order, or an interactions table, one history per user.
+        k : int
+            How many items. Fewer come back only when fewer candidates are left.
+        exclude : sequence
+            Ids never to recommend.
+        candidates : sequence, optional
+            Ids to choose from; by default the whole catalogue.
+        include_seen : bool
+            Whether items of the history may come again.
+        unknown : "error" or "drop"
+            What to do with ids in a history that the catalogue does not hold.
+
+        Returns
+        -------
+        Recommendations
+            Ids, titles and scores (logits, comparable within one history only). An empty history
+            gets the most popular items, and its note says so.
+
+        Raises
+        ------
+        UnknownItemError
+            Naming the ids that the catalogue does not hold.
+        """
+        parts = self.recommend_stream(
+            histories, k, exclude=exclude, candidates=candidates, include_seen=include_seen,
+            unknown=unknown, device=device,
+        )  # fmt: skip
+        return Recommendations.join(list(parts))
+
+    def recommend_stream(
+        self,
+        histories: Any,
+        k: int = 10,
+        *,
+        exclude: Sequence[Any] = (),
+        candidates: Sequence[Any] | None = None,
+        include_seen: bool = False,
+        unknown: Literal["error", "drop"] = "error",
+        device: str = "cpu",
+        batch: int = 1024,
+    ) -> Iterator[Recommendations]:
+        """Recommend in batches of `batch` histories, so that any number fits in memory."""
+        if k < 1:
+            raise ConfigError(f"k must be at least 1, not {k}.")
+        if unknown not in ("error", "drop"):
+            raise ConfigError(f"unknown is '{unknown}'.", nearest(unknown, ["error", "drop"]))
+        allowed = self._allowed(exclude, candidates).to(device)
+        self.model.to(device).eval()
+        users, lists = as_lists(histories)
+        while chunk := list(islice(lists, batch)):
+            names = None if users is None else list(islice(users, len(chunk)))
+            numbers = self._numbers(chunk, unknown)
+            items, scores = self._rank(numbers, min(k, len(self.catalogue)), allowed, include_seen)
+            yield self._recommendations(names, numbers, items, scores)
+
+    def similar_items(
+        self, items: Sequence[Any], k: int = 10, *, by: Literal["text", "behaviour"] = "text"
+    ) -> Recommendations:
+        """Find the items nearest to each of `items`, by cosine, itself left out.
+
+        Parameters
+        ----------
+        items : sequence
+            Ids.
+        by : "text" or "behaviour"
+            Compare what the items' text says, or the head's rows: who is recommended alike.
+        """
+        if by not in ("text", "behaviour"):
+            raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
+        matrix = torch.from_numpy(self.vectors) if by == "text" else self.model.item_matrix().detach().cpu()
+        matrix = torch.nn.functional.normalize(matrix, dim=1)
+        numbers = torch.from_numpy(self.catalogue.numbers(list(items)))
+        itself = Seen(torch.arange(len(numbers)), numbers)
+        found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself)
+        return self._recommendations(list(items), None, found, scores)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the run folder, whole or not at all; an older one at `path` is replaced."""
+        target = Path(path)
+        if not is_main_process():
+            return target
+        with store.replacing(target) as folder:
+            config = {"preset": to_dict(self.preset), **self.model.describe()}
+            store.write_config(folder, config)
+            store.write_weights(folder, self.model.state_dict())
+            store.write_vectors(folder, self.vectors)
+            store.write_catalogue(folder, self.catalogue, self.counts)
+            (folder / store.CURVES).write_text(self.curves, encoding="utf-8")
+            self._write_evaluations(folder)
+            if self.item_llm is not None:
+                self.item_llm.model.save_pretrained(folder / store.ITEM_LLM)
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Recommender":
+        """Load a run folder.
+
+        Raises
+        ------
+        StoreError
+            When it is not one, is damaged, or is of a newer format.
+        """
+        folder = Path(path)
+        config = store.read_config(folder)
+        preset = preset_from_dict(config["preset"])
+        catalogue, counts = store.read_catalogue(folder)
+        model = LiteLLM4Rec.skeleton(preset.model, config["backbone"], tuple(config["shape"]))
+        try:
+            model.load_state_dict(store.read_weights(folder))
+        except RuntimeError as error:
+            raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
+        metrics = store.read_metrics(folder)
+        curves = folder / store.CURVES
+        return cls(
+            preset, model.eval(), catalogue, counts, store.read_vectors(folder),
+            metrics.get("stages", []), [], None,
+            curves.read_text(encoding="utf-8") if curves.is_file() else "",
+        )  # fmt: skip
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path, revision: str | None = None) -> "Recommender":
+        """Load a run folder from the Hugging Face Hub, or a local one.
+
+        Raises
+        ------
+        DownloadError
+            When the Hub cannot be reached or has no such repository.
+        """
+        return cls.load(hub.download(str(name), revision))
+
+    def push_to_hub(self, name: str, *, private: bool = False, token: str | None = None) -> str:
+        """Upload the run folder to the Hugging Face Hub and return its address."""
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = self.save(Path(temporary) / "run")
+            return hub.upload(folder, name, private=private, token=token)
+
+    def _write_evaluations(self, folder: Path) -> None:
+        measured = [evaluation.to_dict() for evaluation in self.evaluations]
+        store.write_metrics(folder, {"stages": self.stages, "evaluations": measured})
+        for evaluation in self.evaluations:
+            if evaluation.protocol.part == "test":
+                pyarrow.parquet.write_table(evaluation.cases, folder / store.CASES)
+        card = model_card(self.preset, self.evaluations, len(self.catalogue), folder / store.CURVES)
+        (folder / store.CARD).write_text(card, encoding="utf-8")
+
+    def _align(self, dataset: Dataset) -> Dataset:
+        """Number the data set's items as this model does."""
+        if dataset.catalogue.ids.equals(self.catalogue.ids):
+            return dataset
+        log = dataset.interactions.drop_unused_items()
+        missing = int((self.catalogue.lookup(log.item_ids) < 0).sum())
+        if missing or log.item_ids.type != self.catalogue.ids.type:
+            raise DataError(
+                f"{missing:,} of the data set's {log.n_items:,} items are not in this model's"
+                " catalogue.",
+                "Evaluate on the data that it was trained on, read with the same options.",
+            )
+        return replace(
+            dataset, interactions=log.renumber_items(self.catalogue.ids), catalogue=self.catalogue
+        )
+
+    def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
+        allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
+        if candidates is not None:
+            allowed[:] = False
+            allowed[self.catalogue.numbers(list(candidates))] = True
+        if len(exclude):
+            allowed[self.catalogue.numbers(list(exclude))] = False
+        return allowed
+
+    def _numbers(self, histories: list[Sequence[Any]], unknown: str) -> list[Ints]:
+        """Translate histories of ids to numbers, all at once."""
+        lengths = [len(history) for history in histories]
+        flat = [item for history in histories for item in history]
+        if not flat:
+            return [np.empty(0, np.int64) for _ in histories]
+        numbers = self.catalogue.numbers(flat) if unknown == "error" else self.catalogue.lookup(flat)
+        parts = np.split(numbers, np.cumsum(lengths)[:-1])
+        return [part[part >= 0] for part in parts]
+
+    @torch.no_grad()
+    def _rank(
+        self, histories: list[Ints], k: int, allowed: torch.Tensor, include_seen: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        items = torch.full((len(histories), k), -1)
+        scores = torch.full((len(histories), k), -torch.inf)
+        known = np.flatnonzero([len(history) > 0 for history in histories])
+        if len(known):
+            chosen = [histories[row] for row in known]
+            padded, mask = from_lists(chosen, self.model.history_length)
+            users = self.model.user_vectors(padded.to(allowed.device), mask.to(allowed.device))
+            seen = None if include_seen else _seen(chosen)
+            found, values = top_k(users, self.model.item_matrix(), k, seen, allowed)
+            items[known], scores[known] = found.cpu(), values.cpu()
+        if len(known) < len(histories):
+            counts = torch.from_numpy(self.counts)[:, None].float()
+            found, values = top_k(torch.ones(1, 1), counts, k, None, allowed.cpu())
+            empty = np.setdiff1d(np.arange(len(histories)), known)
+            items[empty], scores[empty] = found, values
+        return items, scores
+
+    def _recommendations(
+        self, names: list[Any] | None, histories: list[Ints] | None, items: torch.Tensor, scores: torch.Tensor
+    ) -> Recommendations:
+        titles = self.titles
+        ids = self.ids
+        rows = [[number for number in row if number >= 0] for row in items.tolist()]
+        notes = [
+            EMPTY_HISTORY if histories is not None and len(histories[place]) == 0 else ""
+            for place in range(len(rows))
+        ]
+        return Recommendations(
+            users=names,
+            ids=[[ids[number] for number in row] for row in rows],
+            titles=[[titles[number] for number in row] for row in rows],
+            scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
+            notes=notes,
+        )
+
+    @property
+    def ids(self) -> list[Any]:
+        """The catalogue's ids as Python values, (N,)."""
+        if not hasattr(self, "_ids"):
+            self._ids: list[Any] = self.catalogue.ids.to_pylist()
+        return self._ids
+
+    @property
+    def titles(self) -> list[str]:
+        """The catalogue's titles, (N,)."""
+        if not hasattr(self, "_titles"):
+            self._titles: list[str] = self.catalogue.titles()
+        return self._titles
+
+
+def _start_vectors(
+    dataset: Dataset, preset: Preset, device: str, progress: bool
+) -> npt.NDArray[np.float32]:
+    """Encode the catalogue's text, or draw an id-only table."""
+    n_items = len(dataset.catalogue)
+    if preset.model.items == "id":
+        return random_vectors(n_items, preset.model.id_width, preset.seed)
+    if dataset.catalogue.without_text().all():
+        raise DataError(
+            "No item has any text, so there is nothing to encode.",
+            'Pass an items table, or use ids alone: --set model.items="id".',
+        )
+    texts = item_texts(dataset, preset.text)
+    return text_vectors(texts, preset.text, cache_root(), device, progress)
+
+
+def _check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
+    if vectors.ndim != 2 or len(vectors) != len(dataset.catalogue):
+        raise DataError(
+            f"The item vectors have the shape {vectors.shape}; {len(dataset.catalogue):,} rows,"
+            " one per item of the catalogue and in its order, are needed."
+        )
+    if not np.isfinite(vectors).all():
+        raise DataError("Some item vectors are not finite numbers.", "Repair or re-encode them.")
+
+
+def _seen(histories: list[Ints]) -> Seen:
+    lengths = [len(history) for history in histories]
+    rows = np.repeat(np.arange(len(histories)), lengths)
+    return Seen(torch.from_numpy(rows), torch.from_numpy(np.concatenate(histories)))

@@ -1,0 +1,158 @@
+"""The paper's training in order: joint stage, then vector stage, each optional and resumable."""
+
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoTokenizer
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import Split
+from lite_llm4rec.evaluate import evaluate
+from lite_llm4rec.models.lite import JointText, LiteLLM4Rec
+from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.preset import Preset, TextConfig
+from lite_llm4rec.text.cache import VectorCache
+from lite_llm4rec.text.encoder import ItemLLM, encode_texts, fingerprint, tokenize
+from lite_llm4rec.text.resolve import load_pretrained
+from lite_llm4rec.text.template import TEMPLATES
+from lite_llm4rec.train import Machine, StageConfig, fit
+
+
+@dataclass(frozen=True)
+class StageResult:
+    """A results row: how a stage went and what the model scored after it."""
+
+    stage: str
+    epochs: int
+    seconds: float
+    valid: dict[str, Any]
+    test: dict[str, Any]
+
+
+def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
+    """Write each item's text in one line, (N,)."""
+    template = TEMPLATES[config.template]
+    return [template(record) for record in dataset.catalogue.records()]
+
+
+def text_vectors(
+    texts: list[str], config: TextConfig, cache: Path | None, device: str, progress: bool
+) -> npt.NDArray[np.float32]:
+    """Encode texts with the Item LLM as it is, (N, text width); known texts come from the cache."""
+    llm = ItemLLM.load(config.model, config.pooling)
+    tokenizer = load_pretrained(AutoTokenizer, config.model)
+    key = fingerprint(llm, config.max_tokens, config.precision)
+    return encode_texts(
+        llm,
+        tokenizer,
+        texts,
+        max_tokens=config.max_tokens,
+        cache=VectorCache(cache / "vectors", key, llm.width) if cache else None,
+        device=device,
+        precision=config.precision,
+        progress=progress,
+    )
+
+
+def random_vectors(n_items: int, width: int, seed: int) -> npt.NDArray[np.float32]:
+    """Draw an id-only table, (N, width), as transformers initialises embeddings."""
+    drawn = np.random.default_rng(seed).normal(0.0, 1.0, (n_items, width))
+    return drawn.astype(np.float32)
+
+
+def run_stages(
+    model: LiteLLM4Rec,
+    dataset: Dataset,
+    split: Split,
+    preset: Preset,
+    folder: Path,
+    *,
+    machine: Machine,
+    progress: bool = True,
+) -> tuple[list[StageResult], ItemLLM | None]:
+    """Train the preset's stages one after the other; stages done before are taken from `folder`.
+
+    Returns
+    -------
+    results : list of StageResult
+        One per stage.
+    item_llm : ItemLLM or None
+        The Item LLM as the joint stage left it, where there was one.
+    """
+    results, item_llm = [], None
+    for name in ("joint", "vector"):
+        stage: StageConfig | None = getattr(preset, name)
+        if stage is None:
+            continue
+        done = folder / f"{name}.safetensors"
+        if name == "joint":
+            _join(model, dataset, preset.text)
+        model.items.vectors.requires_grad_(name == "vector" and stage.train_items)
+        model.head.requires_grad_(stage.train_head and not model.config.fix_head)
+        if done.is_file():
+            model.load_state_dict(load_file(done))
+            epochs, seconds = 0, 0.0
+        else:
+            fitted = fit(
+                model, split, stage, folder / name, seed=preset.seed, machine=machine,
+                progress=progress, name=f"{name} stage",
+            )  # fmt: skip
+            epochs, seconds = fitted.epochs, fitted.seconds
+            if is_main_process():
+                _save(model, done)
+        if name == "joint":
+            item_llm = _fold(model, dataset, preset.text, machine.name())
+        results.append(_measure(model, dataset, split, name, epochs, seconds, machine.name()))
+    return results, item_llm
+
+
+def _measure(
+    model: LiteLLM4Rec, dataset: Dataset, split: Split, name: str, epochs: int, seconds: float, device: str
+) -> StageResult:
+    valid, test = (
+        evaluate(model, dataset, split, part, device=device).metrics for part in ("valid", "test")
+    )
+    return StageResult(name, epochs, seconds, valid, test)
+
+
+def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig) -> None:
+    """Put the Item LLM into the model."""
+    llm = ItemLLM.load(config.model, config.pooling)
+    tokenizer = load_pretrained(AutoTokenizer, config.model)
+    tokens, mask = tokenize(tokenizer, item_texts(dataset, config), config.max_tokens)
+    model.text = JointText(llm, tokens, mask)
+
+
+@torch.no_grad()
+def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str) -> ItemLLM:
+    """Encode every item with the trained Item LLM into the table, and take the Item LLM out."""
+    assert model.text is not None
+    tokenizer = load_pretrained(AutoTokenizer, config.model)
+    vectors = encode_texts(
+        model.text.llm,
+        tokenizer,
+        item_texts(dataset, config),
+        max_tokens=config.max_tokens,
+        device=device,
+        progress=False,
+    )
+    model.items.vectors.copy_(torch.from_numpy(vectors))
+    item_llm, model.text = model.text.llm, None
+    return item_llm
+
+
+def _save(model: LiteLLM4Rec, path: Path) -> None:
+    partial = path.with_suffix(".part")
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial)
+    os.replace(partial, path)
+
+
+def as_rows(results: list[StageResult]) -> list[dict[str, Any]]:
+    """Return the results as JSON can hold them."""
+    return [asdict(result) for result in results]

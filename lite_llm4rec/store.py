@@ -1,0 +1,183 @@
+"""The run folder: all that a trained model is, in one directory. Versioned; never a pickle."""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet
+import torch
+from safetensors import SafetensorError
+from safetensors.numpy import load_file as load_arrays
+from safetensors.numpy import save_file as save_arrays
+from safetensors.torch import load_file, save_file
+
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.errors import StoreError
+from lite_llm4rec.version import VERSION
+
+FORMAT_VERSION = 1
+CONFIG, MODEL, CATALOGUE, VECTORS = (
+    "config.json",
+    "model.safetensors",
+    "catalogue.parquet",
+    "item_vectors.safetensors",
+)
+METRICS, CASES, CURVES, CARD, ITEM_LLM = (
+    "metrics.json",
+    "test_cases.parquet",
+    "curves.csv",
+    "README.md",
+    "item_llm",
+)
+COUNT_COLUMN = "training_interactions"
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a new folder beside `path` that takes its place when all went well.
+
+    A crash leaves the old folder or the new one, never half.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not (path / CONFIG).is_file() and any(path.iterdir()):
+        raise StoreError(f"{path} exists and is not a run folder.", "Choose another folder.")
+    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        fresh.chmod(0o755)
+        yield fresh
+        old = fresh.with_name(f"{fresh.name}.old")
+        if path.exists():
+            os.replace(path, old)
+        os.replace(fresh, path)
+        shutil.rmtree(old, ignore_errors=True)
+    except OSError as error:
+        raise StoreError(f"{path} cannot be written: {error}", "Check room and rights.") from error
+    finally:
+        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def write_config(folder: Path, config: dict[str, Any]) -> None:
+    """Write config.json with the format's and the library's version."""
+    _write_json(
+        folder / CONFIG, {"format_version": FORMAT_VERSION, "library_version": VERSION, **config}
+    )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read config.json.
+
+    Raises
+    ------
+    StoreError
+        When `folder` is no run folder, or of a format that this version cannot read.
+    """
+    if not (folder / CONFIG).is_file():
+        raise StoreError(f"{folder} is not a run folder: it has no {CONFIG}.", "Check the path.")
+    config: dict[str, Any] = _read_json(folder / CONFIG)
+    found = config.get("format_version")
+    if not isinstance(found, int):
+        raise StoreError(f"{folder / CONFIG} names no format version.", "Is it a run folder?")
+    if found > FORMAT_VERSION:
+        raise StoreError(
+            f"{folder} has format {found}; this version reads up to {FORMAT_VERSION}.",
+            "pip install --upgrade lite-llm4rec",
+        )
+    for version in range(found, FORMAT_VERSION):
+        config = MIGRATIONS[version](config)
+    return config
+
+
+# From each older format's config to the next one's; format 1 is the first.
+MIGRATIONS: dict[int, Any] = {}
+
+
+def write_weights(folder: Path, state: dict[str, torch.Tensor]) -> None:
+    """Write model.safetensors."""
+    save_file({name: value.cpu().contiguous() for name, value in state.items()}, folder / MODEL)
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """Read model.safetensors."""
+    with _explained(folder / MODEL):
+        weights: dict[str, torch.Tensor] = load_file(folder / MODEL)
+    return weights
+
+
+def write_vectors(folder: Path, vectors: npt.NDArray[np.float32]) -> None:
+    """Write the item vectors that training began with, (N, text width)."""
+    save_arrays({"vectors": np.ascontiguousarray(vectors)}, folder / VECTORS)
+
+
+def read_vectors(folder: Path) -> npt.NDArray[np.float32]:
+    """Read item_vectors.safetensors."""
+    with _explained(folder / VECTORS):
+        vectors: npt.NDArray[np.float32] = load_arrays(folder / VECTORS)["vectors"]
+    return vectors
+
+
+def write_catalogue(folder: Path, catalogue: Catalogue, counts: npt.NDArray[Any]) -> None:
+    """Write catalogue.parquet: ids, how often each occurs in training, text fields."""
+    table = pa.table({"item_id": catalogue.ids, COUNT_COLUMN: counts.astype(np.int64)})
+    for name in catalogue.fields.column_names:
+        table = table.append_column(f"text.{name}", catalogue.fields[name])
+    pa.parquet.write_table(table, folder / CATALOGUE)
+
+
+def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
+    """Read catalogue.parquet: the catalogue and the training counts, (N,)."""
+    with _explained(folder / CATALOGUE):
+        table = pa.parquet.read_table(folder / CATALOGUE)
+    texts = {
+        name.removeprefix("text."): table[name].combine_chunks()
+        for name in table.column_names
+        if name.startswith("text.")
+    }
+    catalogue = Catalogue(table["item_id"].combine_chunks(), pa.table(texts))
+    return catalogue, table[COUNT_COLUMN].to_numpy()
+
+
+def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
+    """Write metrics.json."""
+    _write_json(folder / METRICS, metrics)
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Read metrics.json; empty where there is none."""
+    path = folder / METRICS
+    metrics: dict[str, Any] = _read_json(path) if path.is_file() else {}
+    return metrics
+
+
+def read_cases(folder: Path) -> pa.Table:
+    """Read the per-case table of the run's test evaluation."""
+    with _explained(folder / CASES):
+        return pa.parquet.read_table(folder / CASES)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise StoreError(f"{path} is missing.", "The run folder is not complete.") from error
+    except (OSError, pa.ArrowInvalid, SafetensorError, KeyError) as error:
+        raise StoreError(f"{path} is damaged: {error}", "Copy or train it again.") from error
+
+
+def _write_json(path: Path, values: dict[str, Any]) -> None:
+    path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _read_json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise StoreError(f"{path} is damaged: {error}", "Copy or train it again.") from error

@@ -1,0 +1,1 @@
+"""From item fields to item vectors: template, tokens, Item LLM, cache."""

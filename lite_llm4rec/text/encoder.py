@@ -1,0 +1,185 @@
+"""The Item LLM: texts → vectors, each text once. Source: paper Eq. 1–3."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from tqdm import tqdm
+from transformers import AutoConfig, AutoModel, T5EncoderModel
+
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.text.cache import VectorCache
+from lite_llm4rec.text.resolve import load_pretrained, read_layout
+
+Pooling = Literal["mean", "pooler", "cls"]
+Precision = Literal["fp32", "bf16"]
+
+
+class ItemLLM(nn.Module):
+    """A Hugging Face encoder and how its token outputs become one vector.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+    pooling : "mean", "pooler" or "cls"
+        Mean over all tokens that are not padding (special tokens such as `</s>` included: the
+        paper does not say, this is our choice), BERT's pooler output, or the first token.
+    normalize : bool
+        Scale vectors to length 1.
+    """
+
+    def __init__(self, model: Any, pooling: Pooling = "mean", normalize: bool = False) -> None:
+        super().__init__()
+        if pooling == "pooler" and getattr(model, "pooler", None) is None:
+            raise ConfigError(
+                f"A {model.config.model_type} model has no pooler.", 'Use text.pooling = "mean".'
+            )
+        self.model = model
+        self.pooling = pooling
+        self.normalize = normalize
+        self.width: int = model.config.hidden_size
+
+    @classmethod
+    def load(cls, name: str | Path, pooling: Pooling | None = None) -> "ItemLLM":
+        """Load an encoder, in evaluation mode.
+
+        Parameters
+        ----------
+        name : str or Path
+            A Hub name, a local folder or the packaged MiniLM.
+        pooling : str, optional
+            None takes the model's own where it is a sentence-transformers folder, else the mean.
+
+        Raises
+        ------
+        ConfigError, DownloadError
+        """
+        layout = read_layout(name)
+        where = {"subfolder": layout.subfolder} if layout.subfolder else {}
+        config = load_pretrained(AutoConfig, name, **where)
+        kind = T5EncoderModel if config.model_type == "t5" else AutoModel
+        model = load_pretrained(kind, name, **where)
+        if model.config.is_encoder_decoder and kind is AutoModel:
+            model = model.get_encoder()
+        chosen: Any = pooling or layout.pooling or "mean"
+        return cls(model, chosen, layout.normalize).eval()
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        """Encode: (n, tokens) int64 twice → (n, width)."""
+        output = self.model(input_ids=input_ids, attention_mask=attention_mask)
+        if self.pooling == "pooler":
+            vectors = output.pooler_output
+        elif self.pooling == "cls":
+            vectors = output.last_hidden_state[:, 0]
+        else:
+            vectors = mean_over_tokens(output.last_hidden_state, attention_mask)
+        return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
+
+
+def mean_over_tokens(states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+    """Average the tokens that are not padding, in fp32: (n, tokens, width) → (n, width)."""
+    weight = attention_mask.unsqueeze(-1).float()
+    return (states.float() * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def tokenize(
+    tokenizer: Any, texts: Sequence[str], max_tokens: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Turn texts into padded (n, tokens) ids and mask; longer texts are cut at `max_tokens`."""
+    encoded = tokenizer(
+        list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
+    )
+    return encoded["input_ids"], encoded["attention_mask"]
+
+
+def fingerprint(llm: ItemLLM, max_tokens: int, precision: Precision) -> str:
+    """Name an Item LLM by its weights and all settings that change its vectors."""
+    digest = hashlib.sha256(
+        f"{llm.pooling} {llm.normalize} {max_tokens} {precision}\n{llm.model.config}".encode()
+    )
+    for key, value in sorted(llm.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()[:32]
+
+
+@torch.no_grad()
+def encode_texts(
+    llm: ItemLLM,
+    tokenizer: Any,
+    texts: Sequence[str],
+    *,
+    max_tokens: int = 64,
+    batch_tokens: int = 8192,
+    cache: VectorCache | None = None,
+    device: str = "cpu",
+    precision: Precision = "fp32",
+    progress: bool = True,
+) -> npt.NDArray[np.float32]:
+    """Encode texts, each distinct one once, longest first.
+
+    Parameters
+    ----------
+    batch_tokens : int
+        Bound on a batch's texts × its longest text.
+    cache : VectorCache, optional
+        Vectors found there are not computed again; new ones are added as they come, so that a
+        killed run goes on where it stopped.
+
+    Returns
+    -------
+    numpy.ndarray
+        (n, width) float32, in the order of `texts`.
+    """
+    distinct, inverse = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
+    vectors = np.empty((len(distinct), llm.width), np.float32)
+    keys = text_keys(distinct)
+    known = cache.read_into(keys, vectors) if cache else np.zeros(len(distinct), bool)
+    missing = np.flatnonzero(~known)
+    llm.eval().to(device)
+    with tqdm(
+        total=len(missing), desc="encoding items", unit=" items", disable=None if progress else True
+    ) as bar:
+        for rows, ids, mask in _batches(tokenizer, distinct, missing, max_tokens, batch_tokens):
+            with _autocast(device, precision):
+                encoded = llm(ids.to(device), mask.to(device))
+            vectors[rows] = encoded.float().cpu().numpy()
+            if cache:
+                cache.add(keys[rows], vectors[rows])
+            bar.update(len(rows))
+    if cache:
+        cache.flush()
+    return vectors[inverse]
+
+
+def text_keys(texts: Sequence[str] | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    """Hash texts: (n, 32) uint8."""
+    joined = b"".join(hashlib.sha256(str(text).encode()).digest() for text in texts)
+    return np.frombuffer(joined, np.uint8).reshape(-1, 32)
+
+
+def _batches(
+    tokenizer: Any, texts: npt.NDArray[Any], rows: npt.NDArray[Any], max_tokens: int, batch_tokens: int
+) -> Iterator[tuple[npt.NDArray[Any], torch.Tensor, torch.Tensor]]:
+    """Cut the rows, longest first, into batches of at most `batch_tokens` with padding."""
+    lengths = np.array([len(text) for text in texts[rows]])
+    rows = rows[np.argsort(-lengths, kind="stable")]
+    first = 0
+    while first < len(rows):
+        # A token is at least one character, or nearly so: characters bound the tokens well enough.
+        longest = min(max_tokens, len(texts[rows[first]]) + 2)
+        part = rows[first : first + max(1, batch_tokens // longest)]
+        yield part, *tokenize(tokenizer, texts[part].tolist(), max_tokens)
+        first += len(part)
+
+
+def _autocast(device: str, precision: Precision) -> Any:
+    if precision == "bf16":
+        return torch.autocast(torch.device(device).type, torch.bfloat16)
+    return contextlib.nullcontext()

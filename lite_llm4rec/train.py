@@ -1,0 +1,326 @@
+"""`fit()`: one training stage of a SequenceModel on Lightning, that can be killed and resumed.
+
+A step is a function of (seed, epoch, step): which examples it sees and its dropout. So resuming
+needs no hidden state and ends where the uninterrupted run would.
+"""
+
+import errno
+import logging
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from lite_llm4rec.data.batching import make_batch
+from lite_llm4rec.data.sampling import STRATEGIES, Examples
+from lite_llm4rec.data.split import Split
+from lite_llm4rec.errors import ConfigError, TrainingError, nearest
+from lite_llm4rec.evaluate import rank_cases
+from lite_llm4rec.metrics import CASE_METRICS
+from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.training_callbacks import AtomicCheckpoints, Progress, Resume
+
+SELECTED_BY = "recall@10"
+
+
+@dataclass(frozen=True)
+class StageConfig:
+    """Settings of one training stage. Source: paper §5.1.4, where it gives them.
+
+    Attributes
+    ----------
+    strategy : "sampling" or "all"
+        Which examples an epoch visits.
+    epochs : int
+        At most; warm-up is a share of these.
+    batch : int
+        Examples per step, over all devices.
+    lr : float
+        AdamW's learning rate after warm-up.
+    schedule : "constant" or "linear"
+        What the learning rate does after warm-up: stay, or fall to 0 at the last epoch.
+    warmup : float
+        Share of all steps in which the learning rate rises linearly from 0.
+    weight_decay, adam_eps : float
+        AdamW's.
+    patience : int
+        Validations without a better Recall@10 before it stops.
+    validate_every : int
+        Epochs between validations.
+    train_head : bool
+        Whether the head learns in this stage.
+    train_items : bool
+        Whether the item vectors learn in this stage.
+    precision : "fp32" or "bf16"
+        fp16 is not offered: T5 overflows in it.
+    """
+
+    strategy: Literal["sampling", "all"] = "sampling"
+    epochs: int = 200
+    batch: int = 256
+    lr: float = 5e-4
+    schedule: Literal["constant", "linear"] = "constant"
+    warmup: float = 0.1
+    weight_decay: float = 0.0
+    adam_eps: float = 1e-8
+    patience: int = 20
+    validate_every: int = 1
+    train_head: bool = True
+    train_items: bool = True
+    precision: Literal["fp32", "bf16"] = "fp32"
+
+    def __post_init__(self) -> None:
+        if self.strategy not in STRATEGIES:
+            raise ConfigError(f"No strategy '{self.strategy}'", nearest(self.strategy, STRATEGIES))
+        if min(self.epochs, self.batch, self.patience, self.validate_every) < 1 or self.lr <= 0:
+            raise ConfigError("epochs, batch, patience, validate_every and lr must be positive.")
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where to train: `device` is "cpu", "cuda" or "auto", `devices` how many of them."""
+
+    device: str = "auto"
+    devices: int = 1
+
+    def name(self) -> str:
+        """Resolve "auto" to what this machine has."""
+        if self.device != "auto":
+            return self.device
+        return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """How a stage ended."""
+
+    epochs: int
+    best: float
+    seconds: float
+
+
+class Task(pl.LightningModule):
+    """One stage of training: which batch a step sees, its loss, the optimiser, the validation."""
+
+    def __init__(self, model: SequenceModel, split: Split, stage: StageConfig, seed: int) -> None:
+        super().__init__()
+        self.model = model
+        self.split = split
+        self.stage = stage
+        self.seed = seed
+        self.taught = 0
+        self._epoch_examples: tuple[int, Examples] | None = None
+
+    def examples(self, epoch: int) -> Examples:
+        """Return an epoch's examples in their order."""
+        if self._epoch_examples is None or self._epoch_examples[0] != epoch:
+            draw = STRATEGIES[self.stage.strategy]
+            drawn = draw(self.split, self.model.history_length, self.seed, epoch)
+            self._epoch_examples = (epoch, drawn)
+        return self._epoch_examples[1]
+
+    def steps_per_epoch(self) -> int:
+        """Count an epoch's steps; it is the same for every epoch."""
+        return -(-len(self.examples(0)) // self.stage.batch)
+
+    def train_dataloader(self) -> Any:
+        """Count steps: the batch itself is made from (seed, epoch, step) in `training_step`."""
+        return range(self.steps_per_epoch())
+
+    def val_dataloader(self) -> Any:
+        """Validate in one step."""
+        return [0]
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Seed dropout by (seed, epoch, step, device)."""
+        key = np.random.SeedSequence((self.seed, self.current_epoch, batch_idx, self.global_rank))
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]) >> 1)
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        """Return the loss of this device's share of the step's batch."""
+        rows = np.arange(batch_idx * self.stage.batch, (batch_idx + 1) * self.stage.batch)
+        examples = self.examples(self.current_epoch)
+        rows = rows[rows < len(examples)]
+        mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
+        tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
+        loss = self.model.training_loss(tensors.to(self.device))
+        if not torch.isfinite(loss):
+            raise TrainingError(
+                f"The loss is {float(loss)} at epoch {self.current_epoch}, step {batch_idx}.",
+                "Lower lr, raise warmup, or train in fp32; the last checkpoint is kept.",
+            )
+        self.taught = len(rows)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(mine), sync_dist=True)
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        """Rank this device's share of the validation targets; sums are exact over devices."""
+        cases = self.split.valid.take(
+            np.arange(self.global_rank, len(self.split.valid), self.trainer.world_size)
+        )
+        ranks, _ = rank_cases(
+            self.model, self.split.interactions.items, cases, device=str(self.device)
+        )
+        for name, metric in CASE_METRICS.items():
+            total = torch.tensor(float(metric(ranks).sum()), device=self.device)
+            mean = self.trainer.strategy.reduce(total, reduce_op="sum") / len(self.split.valid)
+            self.log(name, mean, batch_size=1)
+
+    def on_validation_model_train(self) -> None:
+        """Go back to training mode; frozen parts have no dropout to keep still."""
+        self.model.train()
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with linear warm-up, then constant or linear to 0."""
+        stage = self.stage
+        optimizer = torch.optim.AdamW(
+            [parameter for parameter in self.model.parameters() if parameter.requires_grad],
+            lr=stage.lr,
+            weight_decay=stage.weight_decay,
+            eps=stage.adam_eps,
+        )
+        total = stage.epochs * self.steps_per_epoch()
+        scheduler = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: learning_rate_factor(step, total, stage)
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+
+def learning_rate_factor(step: int, total: int, stage: StageConfig) -> float:
+    """Give the share of the learning rate at a step: up over the warm-up, then as scheduled.
+
+    >>> stage = StageConfig(warmup=0.5, schedule="linear")
+    >>> [learning_rate_factor(step, 4, stage) for step in range(4)]
+    [0.5, 1.0, 1.0, 0.5]
+    """
+    rise = round(total * stage.warmup)
+    if step < rise:
+        return (step + 1) / rise
+    if stage.schedule == "constant":
+        return 1.0
+    return (total - step) / max(total - rise, 1)
+
+
+def fit(
+    model: SequenceModel,
+    split: Split,
+    stage: StageConfig,
+    folder: Path,
+    *,
+    seed: int = 0,
+    machine: Machine | None = None,
+    progress: bool = True,
+    name: str = "training",
+    checkpoint_seconds: float = 60.0,
+) -> Fitted:
+    """Train one stage; the model ends with the weights of the best validation.
+
+    Parameters
+    ----------
+    folder : Path
+        Checkpoints and curves. What an interrupted run left there is gone on with.
+    name : str
+        What the progress calls it.
+    checkpoint_seconds : float
+        Time between checkpoints; one is written after each epoch's validation too.
+
+    Raises
+    ------
+    TrainingError
+        On a non-finite loss, no memory, a full disk, or Ctrl-C (`Interrupted`).
+    """
+    machine = machine or Machine()
+    folder.mkdir(parents=True, exist_ok=True)
+    task = Task(model, split, stage, seed)
+    resume = Resume(folder / "last.ckpt", checkpoint_seconds)
+    best = ModelCheckpoint(
+        folder,
+        "best",
+        monitor=SELECTED_BY,
+        mode="max",
+        save_weights_only=True,
+        enable_version_counter=False,
+    )
+    stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)
+    shown = Progress(name, stage.epochs, SELECTED_BY) if progress else None
+    trainer = _trainer(stage, machine, folder, [stop, best, resume, *([shown] if shown else [])])
+    _run(trainer, task, resume)
+    if Path(best.best_model_path).is_file():
+        state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)[
+            "state_dict"
+        ]
+        task.load_state_dict(state)
+    model.eval()
+    return Fitted(trainer.current_epoch, float(best.best_model_score or 0.0), resume.seconds)
+
+
+def _trainer(
+    stage: StageConfig, machine: Machine, folder: Path, callbacks: list[Any]
+) -> pl.Trainer:
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    return pl.Trainer(
+        accelerator={"cuda": "gpu"}.get(machine.name(), machine.name()),
+        devices=machine.devices,
+        strategy="auto" if machine.devices == 1 else "ddp",
+        precision="bf16-mixed" if stage.precision == "bf16" else "32-true",
+        max_epochs=stage.epochs,
+        check_val_every_n_epoch=stage.validate_every,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        logger=_loggers(folder),
+        callbacks=callbacks,
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        gradient_clip_val=None,
+    )
+
+
+def _loggers(folder: Path) -> list[Any]:
+    """Curves as CSV, and for TensorBoard where it is installed."""
+    loggers: list[Any] = [CSVLogger(folder, name="", version="curves", flush_logs_every_n_steps=1)]
+    try:
+        loggers.append(TensorBoardLogger(str(folder), name="", version="tensorboard"))
+    except ModuleNotFoundError:
+        pass
+    return loggers
+
+
+def _run(trainer: pl.Trainer, task: Task, resume: Resume) -> None:
+    with warnings.catch_warnings():
+        # The loader only counts steps, so Lightning's advice about workers and about resuming in
+        # the middle of an epoch does not apply.
+        warnings.filterwarnings("ignore", module="lightning")
+        checkpoint = str(resume.path) if resume.path.is_file() else None
+        try:
+            with resume.catching_interrupts():
+                trainer.fit(task, ckpt_path=checkpoint, weights_only=False)
+        except (torch.OutOfMemoryError, MemoryError) as error:
+            raise TrainingError("Out of memory.", _OUT_OF_MEMORY) from error
+        except RuntimeError as error:
+            if "allocate memory" in str(error) or "out of memory" in str(error):
+                raise TrainingError("Out of memory.", _OUT_OF_MEMORY) from error
+            raise
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+            raise TrainingError(
+                f"The disk is full: {resume.path.parent} cannot be written.",
+                "Make room and run the same command again: it goes on from the last checkpoint.",
+            ) from error
+
+
+_OUT_OF_MEMORY = (
+    "Lower the stage's batch or model.history_length, use bf16, or take a smaller backbone;"
+    " then run the same command again."
+)

@@ -1,0 +1,176 @@
+"""What `train.fit` hangs on Lightning: progress, checkpoints to resume from, a clean Ctrl-C."""
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from lightning.pytorch.plugins.io import TorchCheckpointIO
+from tqdm import tqdm
+
+from lite_llm4rec.errors import Interrupted
+
+
+class AtomicCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
+    """Write a checkpoint beside its place, then rename: a kill leaves the old one or the new."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Save to `path` in one step."""
+        partial = f"{path}.part"
+        super().save_checkpoint(checkpoint, partial, storage_options)
+        os.replace(partial, path)
+
+
+class Resume(pl.Callback):  # type: ignore[misc]
+    """Keep one checkpoint to go on from; stop at the end of a step when Ctrl-C asks for it.
+
+    Parameters
+    ----------
+    path : Path
+    every_seconds : float
+        Time between checkpoints inside an epoch.
+    """
+
+    def __init__(self, path: Path, every_seconds: float) -> None:
+        self.path = path
+        self.every_seconds = every_seconds
+        self.seconds = 0.0
+        self._asked_to_stop = False
+        self._saved = self._ticked = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Carry the time spent over a resume."""
+        return {"seconds": self.seconds}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the time spent before."""
+        self.seconds = state_dict["seconds"]
+
+    def on_train_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save from time to time. An epoch's last step is saved after its validation instead."""
+        if trainer.is_last_batch:
+            return
+        if self._asked_to_stop or time.monotonic() - self._saved > self.every_seconds:
+            self._save(trainer)
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Save after the epoch's validation and selection."""
+        self._save(trainer)
+
+    @contextmanager
+    def catching_interrupts(self) -> Iterator[None]:
+        """Let the first Ctrl-C finish the step and save; a second one stops at once."""
+        try:
+            before = signal.signal(signal.SIGINT, self._on_interrupt)
+        except ValueError:  # not in the main thread: leave signals to whoever is
+            yield
+            return
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _on_interrupt(self, number: int, frame: Any) -> None:
+        if self._asked_to_stop:
+            raise Interrupted("Stopped at once.", self._remedy())
+        self._asked_to_stop = True
+        print(
+            "\nStopping after this step (Ctrl-C again to stop at once)…",
+            file=sys.stderr,
+            flush=True,
+        )
+
+    def _save(self, trainer: Any) -> None:
+        now = time.monotonic()
+        self.seconds += now - self._ticked
+        self._ticked = now
+        trainer.save_checkpoint(self.path)
+        self._saved = time.monotonic()
+        if self._asked_to_stop:
+            where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+            raise Interrupted(f"Stopped at {where}; nothing is lost.", self._remedy())
+
+    def _remedy(self) -> str:
+        return "Run the same command again: it goes on from the last checkpoint."
+
+
+class Progress(pl.Callback):  # type: ignore[misc]
+    """A line per validation, with rate and ETA; on a terminal also a bar inside the epoch.
+
+    Parameters
+    ----------
+    name : str
+        What is being trained.
+    epochs : int
+        At most.
+    metric : str
+        The logged value by which the best epoch is selected.
+    """
+
+    def __init__(self, name: str, epochs: int, metric: str) -> None:
+        self.name = name
+        self.epochs = epochs
+        self.metric = metric
+        self.best = 0.0
+        self._bar: Any = None
+        self._began: tuple[float, int] | None = None
+        self._epoch_began = 0.0
+        self._taught = 0
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        """Open the epoch's bar."""
+        now = time.monotonic()
+        self._began = self._began or (now, trainer.current_epoch)
+        self._epoch_began, self._taught = now, 0
+        if trainer.is_global_zero and sys.stderr.isatty():
+            total = trainer.num_training_batches * module.stage.batch
+            self._bar = tqdm(
+                total=total,
+                desc=f"{self.name} {trainer.current_epoch + 1}/{self.epochs}",
+                unit=" targets",
+                unit_scale=True,
+                leave=False,
+            )
+
+    def on_train_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Advance by the targets taught."""
+        self._taught += module.taught
+        if self._bar is not None:
+            self._bar.update(module.taught)
+
+    def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+        """Print the epoch's line."""
+        if self._bar is not None:
+            self._bar.close()
+        if not trainer.is_global_zero or self._began is None:
+            return
+        values = trainer.callback_metrics
+        now = time.monotonic()
+        epoch = trainer.current_epoch + 1
+        per_epoch = (now - self._began[0]) / (epoch - self._began[1])
+        parts = [f"{self.name} epoch {epoch}/{self.epochs}", f"loss {float(values['loss']):.4f}"]
+        if self.metric in values:
+            value = float(values[self.metric])
+            parts.append(f"valid {self.metric} {value:.4f}{' *' if value > self.best else ''}")
+            self.best = max(self.best, value)
+        rate = self._taught / max(now - self._epoch_began, 1e-9)
+        parts.append(f"{rate:,.0f} targets/s")
+        parts.append(f"at most {_clock(per_epoch * (self.epochs - epoch))} to go")
+        print("  ".join(parts), file=sys.stderr, flush=True)
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"

@@ -1,0 +1,147 @@
+"""One training run from data set to run folder, as `lite-llm4rec train` does it."""
+
+import json
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.evaluate import Evaluation, evaluate
+from lite_llm4rec.models.popularity import Popularity
+from lite_llm4rec.paper.records import write_record
+from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.preset import Preset
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.train import Machine
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a run measured: popularity, each stage, and the final evaluation."""
+
+    popularity: Evaluation
+    evaluation: Evaluation
+    stages: list[dict[str, Any]]
+    seconds: float
+
+    def rows(self) -> list[tuple[str, dict[str, float]]]:
+        """Name the test metrics to be shown, popularity first."""
+        before = [(f"after the {row['stage']} stage", row["test"]) for row in self.stages[:-1]]
+        return [
+            ("popularity", self.popularity.metrics),
+            *before,
+            ("Lite-LLM4Rec", self.evaluation.metrics),
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON can hold it."""
+        return {
+            "popularity": self.popularity.to_dict(),
+            "evaluation": self.evaluation.to_dict(),
+            "stages": self.stages,
+            "seconds": self.seconds,
+        }
+
+
+def train_run(
+    dataset: Dataset,
+    preset: Preset,
+    out: Path,
+    *,
+    device: str = "auto",
+    devices: int = 1,
+    restart: bool = False,
+    record: Path | None = None,
+    progress: bool = True,
+) -> TrainingRun:
+    """Train, evaluate, and save a run folder; go on with an interrupted run of the same settings.
+
+    While it lasts, checkpoints lie in `<out>.training` beside the run folder.
+
+    Raises
+    ------
+    ConfigError
+        When the interrupted run there had other settings or other data.
+    """
+    state = out.with_name(f"{out.name}.training")
+    _claim(state, dataset, preset, restart)
+    split = leave_one_out(dataset.interactions)
+    popularity = Popularity(torch.from_numpy(split.train_counts()))
+    baseline = evaluate(popularity, dataset, split)
+    started = time.perf_counter()
+    recommender = Recommender.fit(
+        dataset, preset, split=split, folder=state, device=device, devices=devices, progress=progress
+    )
+    where = Machine(device, devices).name()
+    recommender.evaluate(dataset, split, "valid", device=where)
+    evaluation = recommender.evaluate(dataset, split, "test", device=where)
+    seconds = sum(row["seconds"] for row in recommender.stages)
+    run = TrainingRun(baseline, evaluation, recommender.stages, seconds)
+    if is_main_process():
+        recommender.save(out)
+        if record is not None:
+            _record(record, run, preset)
+        shutil.rmtree(state)
+    return run
+
+
+def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None:
+    """Make `state` this run's own, or see that it is."""
+    settings = {
+        "preset": to_dict(preset),
+        "dataset": dataset.name,
+        "sequences_sha256": dataset.interactions.sequences_sha256,
+        "candidates": dataset.candidates,
+    }
+    wanted = json.loads(json.dumps(settings))
+    mark = state / "settings.json"
+    if restart and state.exists():
+        shutil.rmtree(state)
+    if mark.is_file():
+        found = json.loads(mark.read_text(encoding="utf-8"))
+        if found != wanted:
+            raise ConfigError(
+                f"{state} holds an interrupted run with other settings: {_difference(found, wanted)}.",
+                "Run it again with its own settings, name another --out, or give it up: --restart",
+            )
+        return
+    state.mkdir(parents=True, exist_ok=True)
+    mark.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
+    """Name the first setting that differs."""
+    for key in {**wanted, **found}:
+        old, new = found.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            return _difference(old, new, f"{prefix}{key}.")
+        if old != new:
+            return f"{prefix}{key} was {old!r} and is {new!r} now"
+    return "nothing"
+
+
+def _record(path: Path, run: TrainingRun, preset: Preset) -> None:
+    write_record(
+        path,
+        run.evaluation,
+        model="Lite-LLM4Rec",
+        preset=preset.name,
+        seed=preset.seed,
+        seconds=run.seconds,
+        details={"stages": run.stages, "settings": to_dict(preset)},
+    )
+    write_record(
+        path.with_name(f"{path.stem}.popularity.json"),
+        run.popularity,
+        model="Popularity",
+        preset="",
+        seed=None,
+        seconds=0.0,
+    )
