@@ -14,21 +14,24 @@ CURVE_ROWS = 12
 
 def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curves: Path) -> str:
     """Write the card as Markdown."""
-    return "\n\n".join(
-        [
-            "---\nlibrary_name: lite-llm4rec\ntags:\n- recommender-system\n"
-            "- sequential-recommendation\n---",
-            f"# Lite-LLM4Rec, preset `{preset.name}`",
-            f"Reads up to {preset.model.history_length} items of a history and scores "
-            f"{n_items:,} items in one pass. Scores are logits, not probabilities.",
-            '```python\nfrom lite_llm4rec import Recommender\n\n'
-            'recommender = Recommender.load("this folder")\n'
-            "print(recommender.recommend([[…ids of one history…]], k=10))\n```",
-            *[_measured(evaluation) for evaluation in evaluations],
-            _curve(curves),
-            "## Settings\n\n```json\n" + _settings(preset) + "\n```",
-        ]
-    ) + "\n"
+    return (
+        "\n\n".join(
+            [
+                "---\nlibrary_name: lite-llm4rec\ntags:\n- recommender-system\n"
+                "- sequential-recommendation\n---",
+                f"# Lite-LLM4Rec, preset `{preset.name}`",
+                f"Reads up to {preset.model.history_length} items of a history and scores "
+                f"{n_items:,} items in one pass. Scores are logits, not probabilities.",
+                "```python\nfrom lite_llm4rec import Recommender\n\n"
+                'recommender = Recommender.load("this folder")\n'
+                "print(recommender.recommend([[…ids of one history…]], k=10))\n```",
+                *[_measured(evaluation) for evaluation in evaluations],
+                _curve(curves),
+                "## Settings\n\n```json\n" + _settings(preset) + "\n```",
+            ]
+        )
+        + "\n"
+    )
 
 
 def _measured(evaluation: Evaluation) -> str:

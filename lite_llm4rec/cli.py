@@ -178,7 +178,9 @@ def evaluate(
     keep_seen: Annotated[bool, typer.Option(help="Leave seen items in the ranking.")] = False,
     device: option.Device = "cpu",
     threads: option.Threads = None,
-    cases: Annotated[Path | None, typer.Option(help="Write one row per case to this Parquet.")] = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Write one row per case to this Parquet.")
+    ] = None,
     as_json: option.Json = False,
 ) -> None:
     """Measure a run folder on data: leave-one-out, whole catalogue, with intervals and slices."""
@@ -314,7 +316,9 @@ def info(
 
 @app.command()
 def demo(
-    out: Annotated[Path, typer.Option(help="Folder for the tables and the run.")] = Path("runs/demo"),
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the run.")] = Path(
+        "runs/demo"
+    ),
     seed: option.Seed = 0,
     threads: option.Threads = None,
     as_json: option.Json = False,

@@ -38,7 +38,9 @@ Root = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
-Threads = Annotated[int | None, typer.Option(help="CPU threads for torch. Default: its own choice.")]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads for torch. Default: its own choice.")
+]
 Seed = Annotated[int | None, typer.Option(help="Random seed. Default: the preset's.")]
 
 
@@ -77,4 +79,3 @@ def read_dataset(
     if Path(data).is_dir():
         return read_prepared(Path(data))
     return load(data, root=root, candidates=candidates)  # type: ignore[arg-type]
-

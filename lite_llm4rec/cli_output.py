@@ -61,7 +61,9 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     for leak in evaluation.leaks:
         console.print(f"[red]leak[/red] {leak}")
     if not evaluation.leaks:
-        console.print("Leak checks passed: no target in training, order kept, numbering does not matter.")
+        console.print(
+            "Leak checks passed: no target in training, order kept, numbering does not matter."
+        )
     if evaluation.repeats:
         console.print(f"{evaluation.repeats:,} targets occur in their own history.")
     console.print(f"{evaluation.cases.num_rows:,} cases in {evaluation.seconds:.1f} s")
@@ -81,7 +83,9 @@ def _show_slices(console: Console, evaluation: Evaluation) -> None:
 
 def show_comparison(console: Console, first: str, second: str, found: dict[str, Any]) -> None:
     """Show a paired comparison."""
-    table = Table(caption="95 % paired bootstrap over users; the share in which the second is not better")
+    table = Table(
+        caption="95 % paired bootstrap over users; the share in which the second is not better"
+    )
     for heading in ("metric", first, second, "difference", "95 % interval", "not better"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
     for name, row in found.items():
@@ -97,7 +101,9 @@ def show_comparison(console: Console, first: str, second: str, found: dict[str, 
     console.print(table)
 
 
-def show_run(console: Console, folder: Path, config: dict[str, Any], metrics: dict[str, Any]) -> None:
+def show_run(
+    console: Console, folder: Path, config: dict[str, Any], metrics: dict[str, Any]
+) -> None:
     """Show what a run folder holds."""
     preset = config["preset"]
     n_items, width = config["shape"]

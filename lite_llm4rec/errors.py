@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import Any
 
 
 class LiteLLM4RecError(Exception):
@@ -19,6 +20,15 @@ class LiteLLM4RecError(Exception):
         super().__init__(problem if not remedy else f"{problem}\n  What to do: {remedy}")
         self.problem = problem
         self.remedy = remedy
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _rebuild, (type(self), self.problem, self.remedy)  # for worker processes
+
+
+def _rebuild(kind: type[LiteLLM4RecError], problem: str, remedy: str) -> LiteLLM4RecError:
+    error = kind.__new__(kind)
+    LiteLLM4RecError.__init__(error, problem, remedy)
+    return error
 
 
 class DataError(LiteLLM4RecError):

@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -330,7 +331,7 @@ def _slices(
     lengths = targets.positions - targets.starts
     masks = {"warm": ~cold, "cold": cold}
     edges = [0, *HISTORY_BINS, 2**62]
-    for low, high in zip(edges[:-1], edges[1:], strict=True):
+    for low, high in pairwise(edges):
         name = f"history {low + 1}–{high}" if high < 2**62 else f"history > {low}"
         masks[name] = (lengths > low) & (lengths <= high)
     return {

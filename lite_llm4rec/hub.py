@@ -19,9 +19,9 @@ def download(name: str, revision: str | None = None) -> Path:
     hub = _hub()
     try:
         return Path(hub.snapshot_download(name, revision=revision))
-    except (OSError, ValueError, hub.errors.HfHubHTTPError, hub.errors.LocalEntryNotFoundError) as error:
+    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
         raise DownloadError(
-            f"'{name}' is no local folder and could not be fetched from the Hub: {_first_line(error)}",
+            f"'{name}' is no local folder and the Hub did not give it: {_first_line(error)}",
             "Check the name and the network, or pass the path of a run folder.",
         ) from error
 

@@ -63,7 +63,9 @@ class Preset:
         if self.joint is None and self.vector is None:
             raise ConfigError("A preset needs a [joint] or a [vector] stage, or both.")
         if self.joint is not None and self.model.items == "id":
-            raise ConfigError('The joint stage trains the Item LLM, which model.items = "id" lacks.')
+            raise ConfigError(
+                'The joint stage trains the Item LLM, which model.items = "id" lacks.'
+            )
 
 
 def preset_names() -> list[str]:

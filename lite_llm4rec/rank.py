@@ -25,9 +25,9 @@ class Seen:
 
 
 def seen_items(log_items: Ints, starts: Ints, ends: Ints, targets: Ints | None = None) -> Seen:
-    """List the items of each history `log_items[starts:ends]`, except its target.
+    r"""List the items of each history `log_items[starts:ends]`, except its target.
 
-    Source: the paper's `I \\ I_u` (§3.1); the whole known history, not only its encoded tail.
+    Source: the paper's `I \ I_u` (§3.1); the whole known history, not only its encoded tail.
     """
     lengths = ends - starts
     rows = np.repeat(np.arange(len(starts)), lengths)

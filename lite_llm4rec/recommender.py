@@ -1,7 +1,7 @@
 """The user's object: fit, recommend, similar_items, evaluate, save, load."""
 
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
@@ -21,14 +21,15 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split, leave_one_out
+from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, DataError, StoreError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
 from lite_llm4rec.lists import Recommendations, as_lists
-from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
+from lite_llm4rec.models.lite import LiteLLM4Rec
 from lite_llm4rec.paths import cache_root, is_main_process
 from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
-from lite_llm4rec.stages import StageResult, as_rows, item_texts, random_vectors, run_stages, text_vectors
+from lite_llm4rec.stages import as_rows, item_texts, random_vectors, run_stages, text_vectors
 from lite_llm4rec.text.encoder import ItemLLM
 from lite_llm4rec.train import Machine
 
@@ -120,7 +121,7 @@ class Recommender:
             )
             curves = write_curves(state, [result.stage for result in results])
         return cls(
-            preset, model, dataset.catalogue, split.train_counts(), vectors, as_rows(results), [],
+            preset, model, dataset.catalogue, split.train_counts().astype(np.int64), vectors, as_rows(results), [],
             item_llm, curves,
         )  # fmt: skip
 
@@ -239,12 +240,26 @@ class Recommender:
         """
         if by not in ("text", "behaviour"):
             raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
-        matrix = torch.from_numpy(self.vectors) if by == "text" else self.model.item_matrix().detach().cpu()
+        matrix = (
+            torch.from_numpy(self.vectors)
+            if by == "text"
+            else self.model.item_matrix().detach().cpu()
+        )
         matrix = torch.nn.functional.normalize(matrix, dim=1)
         numbers = torch.from_numpy(self.catalogue.numbers(list(items)))
         itself = Seen(torch.arange(len(numbers)), numbers)
         found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself)
         return self._recommendations(list(items), None, found, scores)
+
+    def find(self, words: str) -> Any:
+        """Return the id of the one item whose title the words mean.
+
+        Raises
+        ------
+        UnknownItemError
+            When no title or several match.
+        """
+        return self.ids[find_title(self.titles, words)]
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""
@@ -346,7 +361,9 @@ class Recommender:
         flat = [item for history in histories for item in history]
         if not flat:
             return [np.empty(0, np.int64) for _ in histories]
-        numbers = self.catalogue.numbers(flat) if unknown == "error" else self.catalogue.lookup(flat)
+        numbers = (
+            self.catalogue.numbers(flat) if unknown == "error" else self.catalogue.lookup(flat)
+        )
         parts = np.split(numbers, np.cumsum(lengths)[:-1])
         return [part[part >= 0] for part in parts]
 
@@ -372,7 +389,11 @@ class Recommender:
         return items, scores
 
     def _recommendations(
-        self, names: list[Any] | None, histories: list[Ints] | None, items: torch.Tensor, scores: torch.Tensor
+        self,
+        names: list[Any] | None,
+        histories: list[Ints] | None,
+        items: torch.Tensor,
+        scores: torch.Tensor,
     ) -> Recommendations:
         titles = self.titles
         ids = self.ids

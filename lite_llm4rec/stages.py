@@ -113,7 +113,13 @@ def run_stages(
 
 
 def _measure(
-    model: LiteLLM4Rec, dataset: Dataset, split: Split, name: str, epochs: int, seconds: float, device: str
+    model: LiteLLM4Rec,
+    dataset: Dataset,
+    split: Split,
+    name: str,
+    epochs: int,
+    seconds: float,
+    device: str,
 ) -> StageResult:
     valid, test = (
         evaluate(model, dataset, split, part, device=device).metrics for part in ("valid", "test")

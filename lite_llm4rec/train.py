@@ -4,6 +4,7 @@ A step is a function of (seed, epoch, step): which examples it sees and its drop
 needs no hidden state and ends where the uninterrupted run would.
 """
 
+import contextlib
 import errno
 import logging
 import warnings
@@ -105,7 +106,7 @@ class Fitted:
     seconds: float
 
 
-class Task(pl.LightningModule):
+class Task(pl.LightningModule):  # type: ignore[misc]
     """One stage of training: which batch a step sees, its loss, the optimiser, the validation."""
 
     def __init__(self, model: SequenceModel, split: Split, stage: StageConfig, seed: int) -> None:
@@ -289,10 +290,8 @@ def _trainer(
 def _loggers(folder: Path) -> list[Any]:
     """Curves as CSV, and for TensorBoard where it is installed."""
     loggers: list[Any] = [CSVLogger(folder, name="", version="curves", flush_logs_every_n_steps=1)]
-    try:
+    with contextlib.suppress(ModuleNotFoundError):
         loggers.append(TensorBoardLogger(str(folder), name="", version="tensorboard"))
-    except ModuleNotFoundError:
-        pass
     return loggers
 
 

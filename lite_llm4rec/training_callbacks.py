@@ -125,6 +125,11 @@ class Progress(pl.Callback):  # type: ignore[misc]
         self._began: tuple[float, int] | None = None
         self._epoch_began = 0.0
         self._taught = 0
+        self._validated = False
+
+    def on_validation_end(self, trainer: Any, module: Any) -> None:
+        """Note that this epoch has a validation value of its own."""
+        self._validated = True
 
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         """Open the epoch's bar."""
@@ -160,7 +165,8 @@ class Progress(pl.Callback):  # type: ignore[misc]
         epoch = trainer.current_epoch + 1
         per_epoch = (now - self._began[0]) / (epoch - self._began[1])
         parts = [f"{self.name} epoch {epoch}/{self.epochs}", f"loss {float(values['loss']):.4f}"]
-        if self.metric in values:
+        if self._validated:
+            self._validated = False
             value = float(values[self.metric])
             parts.append(f"valid {self.metric} {value:.4f}{' *' if value > self.best else ''}")
             self.best = max(self.best, value)

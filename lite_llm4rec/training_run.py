@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +74,14 @@ def train_run(
     split = leave_one_out(dataset.interactions)
     popularity = Popularity(torch.from_numpy(split.train_counts()))
     baseline = evaluate(popularity, dataset, split)
-    started = time.perf_counter()
     recommender = Recommender.fit(
-        dataset, preset, split=split, folder=state, device=device, devices=devices, progress=progress
+        dataset,
+        preset,
+        split=split,
+        folder=state,
+        device=device,
+        devices=devices,
+        progress=progress,
     )
     where = Machine(device, devices).name()
     recommender.evaluate(dataset, split, "valid", device=where)
@@ -108,7 +112,8 @@ def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None
         found = json.loads(mark.read_text(encoding="utf-8"))
         if found != wanted:
             raise ConfigError(
-                f"{state} holds an interrupted run with other settings: {_difference(found, wanted)}.",
+                f"{state} holds an interrupted run with other settings:"
+                f" {_difference(found, wanted)}.",
                 "Run it again with its own settings, name another --out, or give it up: --restart",
             )
         return

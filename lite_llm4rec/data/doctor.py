@@ -117,16 +117,24 @@ def _examine_log(source: Any, named: dict[str, str | None], report: Report) -> I
         return None
     columns = {role: table[name] for role, name in names.items()}
     labels = {role: f"{where}, column '{name}'" for role, name in names.items()}
+    del table
     before = len(report.findings)
     rows = _usable_rows(columns, labels, report)
-    timed = "time" in columns
-    del table
-    log = _build(columns, labels, rows, report)
+    if not rows.any():
+        finding = Finding("error", "empty", f"{where} has no usable row.", "Repair what is above.")
+        report.findings.append(finding)
+        return None
+    if not rows.all():
+        columns = {role: column.filter(pa.array(rows)) for role, column in columns.items()}
+    times = _numbers(columns["time"], labels["time"], report) if "time" in columns else None
+    timed = times is not None
+    whole = timed and len(report.findings) == before
+    # Where nothing tells the time, the order of the rows does.
+    log = _build(columns, np.arange(rows.sum()) if times is None else times, where, report)
     if log is None:
         return None
-    whole = timed and len(report.findings) == before
     report.facts.extend(_log_facts(log, timed, whole))
-    for check in (_time_checks if timed else _no_checks, *LOG_CHECKS):
+    for check in LOG_CHECKS if timed else LOG_CHECKS[1:]:
         report.findings.extend(check(log))
     return log
 
@@ -212,7 +220,8 @@ def _decimal_ids(label: str) -> Finding:
 def _unreadable_times(column: pa.ChunkedArray) -> Bools:
     """Mark text that is no time: neither a number nor ISO 8601, whichever most rows are."""
     if pa.types.is_floating(column.type):
-        return ~np.isfinite(column.to_numpy())
+        endless: Bools = ~np.isfinite(column.to_numpy())
+        return endless
     if not _is_text(column.type):
         return np.zeros(len(column), bool)
     readable = [
@@ -237,30 +246,25 @@ def _unreadable_findings(
         )
 
 
+def _numbers(column: pa.ChunkedArray, label: str, report: Report) -> npt.NDArray[Any] | None:
+    try:
+        return as_numbers(column, label)
+    except DataError as error:
+        report.findings.append(_as_finding("unreadable_time", error))
+    except pa.ArrowException as error:
+        message = f"{label} holds no times: {error}"
+        report.findings.append(Finding("error", "unreadable_time", message, "Name another column."))
+    return None
+
+
 def _build(
-    columns: dict[str, pa.ChunkedArray], labels: dict[str, str], rows: Bools, report: Report
+    columns: dict[str, pa.ChunkedArray], times: npt.NDArray[Any], where: str, report: Report
 ) -> Interactions | None:
-    """Order the usable rows; where nothing tells the time, the table's order does."""
-    if not rows.any():
-        finding = Finding("error", "empty", "No usable row is left.", "Repair the rows above.")
-        report.findings.append(finding)
-        return None
-    if not rows.all():
-        columns = {role: column.filter(pa.array(rows)) for role, column in columns.items()}
-    times: npt.NDArray[Any] = np.arange(len(columns["user"]))
-    if "time" in columns:
-        try:
-            times = as_numbers(columns["time"], labels["time"])
-        except DataError as error:
-            report.findings.append(_as_finding("unreadable_time", error))
-        except pa.ArrowException as error:
-            message = f"{labels['time']} holds no times: {error}"
-            report.findings.append(Finding("error", "unreadable_time", message, "Name another."))
     table = pa.table({"user": columns["user"], "item": columns["item"], "time": times})
     try:
         return Interactions.from_table(table, user="user", item="item", time="time")
     except (DataError, pa.ArrowException) as error:
-        message = f"{labels['user']} or {labels['item']} cannot serve as ids: {error}"
+        message = f"{where}: users or items cannot be identified: {error}"
         report.findings.append(Finding("error", "id_type", message, "Cast them to strings."))
         return None
 
@@ -280,10 +284,6 @@ def _log_facts(log: Interactions, timed: bool, whole: bool) -> Iterator[tuple[st
         yield "time", f"{_date(log.times.min() / unit)} to {_date(log.times.max() / unit)}"
     if whole:
         yield "sequences_sha256", log.sequences_sha256
-
-
-def _no_checks(log: Interactions) -> Iterator[Finding]:
-    return iter(())
 
 
 def _time_checks(log: Interactions) -> Iterator[Finding]:
@@ -322,7 +322,8 @@ def _date_checks(log: Interactions, unit: int) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "early_time",
-            f"{early} interactions are from before 1995, the first from {_date(log.times.min())}.",
+            f"{early} interactions are from before 1995, the first from"
+            f" {_date(log.times.min() / unit)}.",
             "Check the unit and the column: counters are fine for leave_one_out, not for by_time.",
         )
     if future != "0":
@@ -442,7 +443,7 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "error",
             "nothing_to_evaluate",
-            "No user has the 3 interactions that a training part, a validation and a test item need.",
+            "No user has the 3 interactions that training, a validation and a test item need.",
             "Use a log with longer histories.",
         )
     elif evaluated < FEW_USERS:
@@ -456,7 +457,7 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
         )
 
 
-LOG_CHECKS = (_repeat_checks, _user_checks, _item_checks, _size_checks)
+LOG_CHECKS = (_time_checks, _repeat_checks, _user_checks, _item_checks, _size_checks)
 
 
 def _examine_items(
@@ -651,4 +652,5 @@ def _short(text: str) -> str:
 
 
 def _date(seconds: float) -> str:
-    return str(np.datetime64(int(seconds), "s").astype("datetime64[D]"))
+    bounded = int(min(max(seconds, -1e14), 1e14))  # far past any calendar, within datetime64
+    return str(np.datetime64(bounded, "s").astype("datetime64[D]"))

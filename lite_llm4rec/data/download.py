@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
+from threading import get_ident
 from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -93,7 +94,7 @@ def verify(path: Path) -> None:
             f" delete {record_path}. Numbers measured on the two are not comparable.",
         )
     text = json.dumps({"sha256": sha256, **state})
-    temporary = _beside(record_path, f".{os.getpid()}")
+    temporary = _beside(record_path, f".{os.getpid()}-{get_ident()}")
     temporary.write_text(text + "\n")
     os.replace(temporary, record_path)
 

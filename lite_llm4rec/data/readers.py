@@ -79,8 +79,16 @@ def _plain_types(table: pa.Table) -> pa.Table:
     for place, field in enumerate(table.schema):
         kind = _plain_type(field.type)
         if kind != field.type:
-            table = table.set_column(place, field.name, table[place].cast(kind))
+            chunks = [_cast(chunk, kind) for chunk in table[place].chunks]
+            table = table.set_column(place, field.name, pa.chunked_array(chunks, kind))
     return table
+
+
+def _cast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
+    # The categories first: Arrow cannot take from polars' views.
+    if pa.types.is_dictionary(chunk.type):
+        return chunk.dictionary.cast(kind).take(chunk.indices)
+    return chunk.cast(kind)
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:

@@ -104,13 +104,8 @@ def load(
     DownloadError
         When a file cannot be fetched, or is not what it was when first fetched.
     """
-    if name not in SOURCES:
-        raise DataError(
-            f"There is no data set named '{name}'; there are {', '.join(SOURCES)}.",
-            nearest(name, SOURCES),
-        )
+    interactions, items = tables(name, root, cache)
     source = SOURCES[name]
-    interactions, items = _in_root(source, root) or source.read(_fetched(source, cache))
     dataset = Dataset.from_tables(
         interactions,
         items,
@@ -123,6 +118,32 @@ def load(
     if differences:
         warnings.warn(" ".join(differences), stacklevel=2)
     return dataset
+
+
+def tables(
+    name: str, root: str | Path | None = None, cache: str | Path | None = None
+) -> tuple[Path, Path] | Tables:
+    """Find or fetch the interactions and the items of a named data set, as they were published.
+
+    What `load` goes on to do, removing repeated pairs and taking the core, is not done.
+
+    Parameters
+    ----------
+    name, root, cache
+        See `load`.
+
+    Raises
+    ------
+    DataError, DownloadError
+        See `load`.
+    """
+    if name not in SOURCES:
+        raise DataError(
+            f"There is no data set named '{name}'; there are {', '.join(SOURCES)}.",
+            nearest(name, SOURCES),
+        )
+    source = SOURCES[name]
+    return _in_root(source, root) or source.read(_fetched(source, cache))
 
 
 def check_counts(name: str, interactions: Interactions) -> list[str]:
@@ -215,10 +236,13 @@ def _positions(users: pa.ChunkedArray) -> pa.Array:
 
 
 # The flags that end each line of u.item. Source: the README of ML-100K, and its u.genre.
-ML_100K_GENRES = (
-    "unknown|Action|Adventure|Animation|Children's|Comedy|Crime|Documentary|Drama|Fantasy|"
-    "Film-Noir|Horror|Musical|Mystery|Romance|Sci-Fi|Thriller|War|Western"
-).split("|")
+# fmt: off
+ML_100K_GENRES = [
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary",
+    "Drama", "Fantasy", "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi",
+    "Thriller", "War", "Western",
+]
+# fmt: on
 
 
 def _read_ml_100k(paths: Sequence[Path]) -> Tables:
@@ -245,17 +269,18 @@ def _read_amazon(paths: Sequence[Path]) -> Tables:
     reviews, meta = read_table(paths[0]), read_table(paths[1])
     # Some titles of 2018 are pieces of a web page's script. Source: the notebook that the data's
     # page links, which recognises them by "getTime".
-    titles = [None if title and "getTime" in title else title for title in _unescaped(meta["title"])]
+    script = pc.match_substring(meta["title"], "getTime").fill_null(False)
     items = {
         "asin": meta["asin"],
-        "title": pa.array(titles, pa.string()),
-        "categories": pa.array(_unescaped(meta["categories"]), pa.string()),
+        "title": _unescaped(pc.if_else(script, None, meta["title"])),
+        "categories": _unescaped(meta["categories"]),
     }
     return reviews, pa.table(items)
 
 
-def _unescaped(column: pa.ChunkedArray) -> list[str | None]:
-    return [text and html.unescape(text) for text in column.to_pylist()]
+def _unescaped(column: pa.ChunkedArray) -> pa.Array:
+    """Turn `&amp;` and its like into the characters they stand for."""
+    return pa.array([text and html.unescape(text) for text in column.to_pylist()], pa.string())
 
 
 def _extract(archive: Path, member: str, folder: str) -> Path:
@@ -263,7 +288,7 @@ def _extract(archive: Path, member: str, folder: str) -> Path:
         with ZipFile(archive) as file:
             return Path(file.extract(member, folder))
     except (BadZipFile, KeyError) as error:
-        raise DataError(f"{archive}: no {member} in it, or no zip file.", _again(archive)) from error
+        raise DataError(f"{archive} is no zip with {member} in it.", _again(archive)) from error
 
 
 def _read_plain(path: Path, delimiter: str, names: list[str]) -> pa.Table:
@@ -285,8 +310,7 @@ def _again(path: Path) -> str:
 
 _MOVIELENS = (
     "Research use; no commercial use and no redistribution without permission. Acknowledge"
-    " F. M. Harper and J. A. Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4):19,"
-    " 2015."
+    " F. M. Harper and J. A. Konstan, The MovieLens Datasets, ACM TiiS 5(4):19, 2015."
 )
 _AMAZON_2014 = (
     "Research use; do not redistribute. Acknowledge R. He and J. McAuley, WWW 2016, and"
@@ -305,7 +329,8 @@ _AMAZON_2018_NOTES = (
     " fewer than 10 interactions, again and again until none is left: our choice, so that the"
     " counts may differ."
 )
-_ML_1M_ZIP = ("https://files.grouplens.org/datasets/movielens/ml-1m.zip", "ml-1m/ml-1m.zip")
+_GROUPLENS = "https://files.grouplens.org/datasets/movielens"
+_ML_1M_ZIP = (f"{_GROUPLENS}/ml-1m.zip", "ml-1m/ml-1m.zip")
 _GITHUB = "https://raw.githubusercontent.com"
 
 
@@ -374,7 +399,7 @@ SOURCES: dict[str, Source] = {
     "ml-100k": Source(
         published=Counts(943, 1_682, 100_000),
         root_files=("ml-100k/interactions.parquet", "ml-100k/items.parquet"),
-        files=(("https://files.grouplens.org/datasets/movielens/ml-100k.zip", "ml-100k/ml-100k.zip"),),
+        files=((f"{_GROUPLENS}/ml-100k.zip", "ml-100k/ml-100k.zip"),),
         read=_read_ml_100k,
         licence=_MOVIELENS,
         notes=(

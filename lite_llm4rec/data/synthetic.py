@@ -30,7 +30,7 @@ ADJECTIVES = (
     "Midnight Northern Old Pale Secret Silver Wandering Winter"
 )
 SHORTEST, LONGEST = 8, 20  # interactions per user, both included
-SKEW = 0.5  # the r-th most popular item is drawn in proportion to r**-SKEW
+SKEW = 0.3  # the r-th most popular item is drawn in proportion to r**-SKEW
 START = 1_672_531_200  # 2023-01-01, unix seconds
 YEAR, WEEK = 365 * 86_400, 7 * 86_400  # seconds
 BLOCK = 1024  # histories whose probabilities are held at a time
@@ -44,7 +44,7 @@ class Bound:
     Attributes
     ----------
     recall, ndcg : float
-        Expected Recall@k and NDCG@k: on average over the targets' chance no model has more.
+        Expected Recall@k and NDCG@k; no model's expected ones are higher.
     realised_recall, realised_ndcg : float
         The same ranking's on the given targets; differ from the expected by sampling only.
     """

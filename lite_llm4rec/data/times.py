@@ -57,7 +57,8 @@ def _whole_if_possible(numbers: npt.NDArray[np.float64], where: str) -> npt.NDAr
     bad = ~np.isfinite(numbers)
     if bad.any():
         raise DataError(f"{where}, row {int(bad.argmax())}: the time is not a number.", "Drop it.")
-    whole = numbers.astype(np.int64)
+    with np.errstate(invalid="ignore"):  # what int64 cannot hold stays a float
+        whole = numbers.astype(np.int64)
     return whole if (whole == numbers).all() else numbers
 
 

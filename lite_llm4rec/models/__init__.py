@@ -1,4 +1,4 @@
-"""The models, one readable file each. A new one is added here and passes `tests/models/contract.py`."""
+"""The models, one readable file each; each passes `tests/models/contract.py`."""
 
 from lite_llm4rec.models.base import SequenceModel
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec

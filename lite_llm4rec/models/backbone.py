@@ -135,7 +135,8 @@ def _change(config: Any, shape: dict[str, Any], name: str) -> None:
     for key, value in shape.items():
         if not hasattr(config, key):
             raise ConfigError(
-                f"model.shape.{key}: the config of {name} ({config.model_type}) has no such setting.",
+                f"model.shape.{key}: the config of {name} ({config.model_type}) has no such"
+                " setting.",
                 f"Use its own names, e.g. {', '.join(k for k in DEPTH if hasattr(config, k))}.",
             )
         setattr(config, key, value)

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from lite_llm4rec.text.encoder import ItemLLM
 from torch import nn
 from transformers import AutoConfig
 
@@ -17,6 +16,7 @@ from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import Backbone, mean_pool
 from lite_llm4rec.models.base import SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
+from lite_llm4rec.text.encoder import ItemLLM
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,8 @@ class LiteLLM4Rec(SequenceModel):
 
     def item_matrix(self) -> torch.Tensor:
         """Return W_proj, (N, width). Source: paper Eq. 5."""
-        return self.head.weight
+        weight: torch.Tensor = self.head.weight
+        return weight
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """Cross-entropy over the whole catalogue. Source: paper Eq. 6."""
@@ -131,7 +132,8 @@ class LiteLLM4Rec(SequenceModel):
     def _encode_distinct(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Run the Item LLM once on each distinct item of the batch: (batch, length, width)."""
         assert self.text is not None
-        distinct, inverse = items.masked_fill(~mask, int(items[0, 0])).unique(return_inverse=True)
+        shown = items.masked_fill(~mask, int(items[0, 0]))
+        distinct, inverse = torch.unique(shown, return_inverse=True)
         vectors: torch.Tensor = self.items.project(self.text(distinct))
         return vectors[inverse]
 

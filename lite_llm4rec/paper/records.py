@@ -100,7 +100,9 @@ def commit() -> str | None:
     try:
         here = Path(__file__).parent
         name = _git("rev-parse", "--short=12", "HEAD", cwd=here)
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml", cwd=here)
+        changed = _git(
+            "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml", cwd=here
+        )
     except (OSError, subprocess.CalledProcessError):
         return None
     return name + ("+" if changed else "")

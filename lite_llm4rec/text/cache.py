@@ -25,7 +25,8 @@ _CHUNK_SECONDS = 60.0
 class VectorCache:
     """A folder of chunks, each one safetensors file with keys (n, 32) and vectors (n, width).
 
-    Memory holds one chunk at a time, whatever the number of cached vectors.
+    Memory holds one chunk at a time, whatever the number of cached vectors. As a context it
+    writes what is pending when left, by an error as well.
 
     Parameters
     ----------
@@ -42,6 +43,12 @@ class VectorCache:
         self.width = width
         self._pending: list[tuple[Keys, Vectors]] = []
         self._written = time.monotonic()
+
+    def __enter__(self) -> "VectorCache":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.flush()
 
     def read_into(self, keys: Keys, vectors: Vectors) -> npt.NDArray[np.bool_]:
         """Fill the rows of `vectors` whose keys are cached; the others stay as they are.

@@ -2,9 +2,9 @@
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ from torch import nn
 from tqdm import tqdm
 from transformers import AutoConfig, AutoModel, T5EncoderModel
 
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.text.cache import VectorCache
 from lite_llm4rec.text.resolve import load_pretrained, read_layout
 
@@ -32,10 +32,17 @@ class ItemLLM(nn.Module):
         paper does not say, this is our choice), BERT's pooler output, or the first token.
     normalize : bool
         Scale vectors to length 1.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown pooling, or "pooler" for a model that has none.
     """
 
     def __init__(self, model: Any, pooling: Pooling = "mean", normalize: bool = False) -> None:
         super().__init__()
+        if pooling not in get_args(Pooling):
+            raise ConfigError(f"No pooling '{pooling}'", nearest(pooling, get_args(Pooling)))
         if pooling == "pooler" and getattr(model, "pooler", None) is None:
             raise ConfigError(
                 f"A {model.config.model_type} model has no pooler.", 'Use text.pooling = "mean".'
@@ -47,7 +54,7 @@ class ItemLLM(nn.Module):
 
     @classmethod
     def load(cls, name: str | Path, pooling: Pooling | None = None) -> "ItemLLM":
-        """Load an encoder, in evaluation mode.
+        """Load an encoder in fp32, whatever it was saved in, and in evaluation mode.
 
         Parameters
         ----------
@@ -58,16 +65,22 @@ class ItemLLM(nn.Module):
 
         Raises
         ------
-        ConfigError, DownloadError
+        ConfigError
+            When the folder or the model cannot be used, or some of its weights are missing.
+        DownloadError
+            When the Hub cannot be reached or has no such model.
         """
         layout = read_layout(name)
         where = {"subfolder": layout.subfolder} if layout.subfolder else {}
         config = load_pretrained(AutoConfig, name, **where)
         kind = T5EncoderModel if config.model_type == "t5" else AutoModel
-        model = load_pretrained(kind, name, **where)
+        model, report = load_pretrained(
+            kind, name, dtype=torch.float32, output_loading_info=True, **where
+        )
+        chosen: Any = pooling or layout.pooling or "mean"
+        _check_complete(name, report["missing_keys"], chosen)
         if model.config.is_encoder_decoder and kind is AutoModel:
             model = model.get_encoder()
-        chosen: Any = pooling or layout.pooling or "mean"
         return cls(model, chosen, layout.normalize).eval()
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
@@ -83,7 +96,10 @@ class ItemLLM(nn.Module):
 
 
 def mean_over_tokens(states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Average the tokens that are not padding, in fp32: (n, tokens, width) → (n, width)."""
+    """Average the tokens that are not padding, in fp32: (n, tokens, width) → (n, width).
+
+    Source: Eq. 3; a text without any token gives zeros.
+    """
     weight = attention_mask.unsqueeze(-1).float()
     return (states.float() * weight).sum(1) / weight.sum(1).clamp(min=1)
 
@@ -91,11 +107,19 @@ def mean_over_tokens(states: torch.Tensor, attention_mask: torch.Tensor) -> torc
 def tokenize(
     tokenizer: Any, texts: Sequence[str], max_tokens: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Turn texts into padded (n, tokens) ids and mask; longer texts are cut at `max_tokens`."""
-    encoded = tokenizer(
-        list(texts), padding=True, truncation=True, max_length=max_tokens, return_tensors="pt"
-    )
-    return encoded["input_ids"], encoded["attention_mask"]
+    """Turn texts into padded (n, tokens) ids and mask; longer texts are cut at `max_tokens`.
+
+    Padding is done here and on the right: some tokenizers have no padding token, and "cls" pooling
+    wants the first token in the first place.
+    """
+    ids = tokenizer(list(texts), truncation=True, max_length=max_tokens)["input_ids"]
+    shape = len(ids), max([1, *map(len, ids)])
+    input_ids = torch.full(shape, tokenizer.pad_token_id or 0)
+    mask = torch.zeros(shape, dtype=torch.int64)
+    for row, tokens in enumerate(ids):
+        input_ids[row, : len(tokens)] = torch.tensor(tokens, dtype=torch.int64)
+        mask[row, : len(tokens)] = 1
+    return input_ids, mask
 
 
 def fingerprint(llm: ItemLLM, max_tokens: int, precision: Precision) -> str:
@@ -136,16 +160,25 @@ def encode_texts(
     -------
     numpy.ndarray
         (n, width) float32, in the order of `texts`.
+
+    Raises
+    ------
+    ConfigError
+        On a precision other than fp32 and bf16, or more tokens than the model has positions for.
+    StoreError
+        When the cache cannot be written.
     """
+    _check_settings(llm, tokenizer, max_tokens, precision)
     distinct, inverse = np.unique(np.asarray(texts, dtype=object), return_inverse=True)
     vectors = np.empty((len(distinct), llm.width), np.float32)
     keys = text_keys(distinct)
     known = cache.read_into(keys, vectors) if cache else np.zeros(len(distinct), bool)
     missing = np.flatnonzero(~known)
     llm.eval().to(device)
-    with tqdm(
+    bar = tqdm(
         total=len(missing), desc="encoding items", unit=" items", disable=None if progress else True
-    ) as bar:
+    )
+    with bar, cache or contextlib.nullcontext():
         for rows, ids, mask in _batches(tokenizer, distinct, missing, max_tokens, batch_tokens):
             with _autocast(device, precision):
                 encoded = llm(ids.to(device), mask.to(device))
@@ -153,8 +186,6 @@ def encode_texts(
             if cache:
                 cache.add(keys[rows], vectors[rows])
             bar.update(len(rows))
-    if cache:
-        cache.flush()
     return vectors[inverse]
 
 
@@ -165,18 +196,48 @@ def text_keys(texts: Sequence[str] | npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
 
 
 def _batches(
-    tokenizer: Any, texts: npt.NDArray[Any], rows: npt.NDArray[Any], max_tokens: int, batch_tokens: int
+    tokenizer: Any,
+    texts: npt.NDArray[Any],
+    rows: npt.NDArray[Any],
+    max_tokens: int,
+    batch_tokens: int,
 ) -> Iterator[tuple[npt.NDArray[Any], torch.Tensor, torch.Tensor]]:
     """Cut the rows, longest first, into batches of at most `batch_tokens` with padding."""
-    lengths = np.array([len(text) for text in texts[rows]])
+    lengths = np.array([len(text.encode()) for text in texts[rows]])
     rows = rows[np.argsort(-lengths, kind="stable")]
     first = 0
     while first < len(rows):
-        # A token is at least one character, or nearly so: characters bound the tokens well enough.
-        longest = min(max_tokens, len(texts[rows[first]]) + 2)
+        # A token is at least one byte (not one character: an emoji can be four byte tokens), so
+        # bytes bound the tokens without tokenizing everything beforehand.
+        longest = min(max_tokens, len(texts[rows[first]].encode()) + 2)
         part = rows[first : first + max(1, batch_tokens // longest)]
         yield part, *tokenize(tokenizer, texts[part].tolist(), max_tokens)
         first += len(part)
+
+
+def _check_settings(llm: ItemLLM, tokenizer: Any, max_tokens: int, precision: str) -> None:
+    if precision not in get_args(Precision):
+        raise ConfigError(
+            f"The Item LLM does not run in '{precision}'",
+            "use fp32 or bf16; T5 overflows in fp16",
+        )
+    positions = getattr(llm.model.config, "max_position_embeddings", None)
+    limit = max_tokens if positions is None else min(positions, tokenizer.model_max_length)
+    if not 1 <= max_tokens <= limit:
+        raise ConfigError(
+            f"max_tokens = {max_tokens} cannot work with this Item LLM", f"use 1 to {limit}"
+        )
+
+
+def _check_complete(name: str | Path, missing: Iterable[str], pooling: str) -> None:
+    """Refuse weights that transformers would fill in at random with no more than a log line."""
+    needed = sorted(key for key in missing if pooling == "pooler" or not key.startswith("pooler."))
+    if needed:
+        raise ConfigError(
+            f"The model {name} lacks weights that the Item LLM needs: {', '.join(needed[:5])}",
+            'choose a model that was saved with them, or text.pooling = "mean" where only the '
+            "pooler is missing",
+        )
 
 
 def _autocast(device: str, precision: Precision) -> Any:

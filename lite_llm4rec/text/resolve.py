@@ -72,7 +72,9 @@ def load_pretrained(cls: Any, name: str | Path, **kwargs: Any) -> Any:
     source = resolve_model(name)
     offline = _is_offline(source)
     try:
-        return cls.from_pretrained(source, local_files_only=offline, **kwargs)
+        loaded = cls.from_pretrained(source, local_files_only=offline, **kwargs)
+        _check_vocabulary(loaded)
+        return loaded
     except (OSError, ValueError, SafetensorError) as error:
         raise describe_load_error(source, error, offline) from error
 
@@ -152,6 +154,14 @@ def hub_answers() -> bool:
 
 def _is_offline(source: str) -> bool:
     return not Path(source).is_dir() and not hub_answers()
+
+
+def _check_vocabulary(loaded: Any) -> None:
+    """Refuse the tokenizer of special tokens only that transformers 5 makes up without files."""
+    special = getattr(loaded, "all_special_ids", None)
+    # T5's made-up tokenizer knows one piece more, the blank.
+    if special is not None and len(loaded) - len(set(special)) <= 1:
+        raise ValueError("the files of the tokenizer are missing, its vocabulary is empty")
 
 
 def _packaged_minilm() -> str | None:

@@ -26,8 +26,8 @@ def item_text(fields: Mapping[str, str | None]) -> str:
 
     Notes
     -----
-    Source: section III-A (text of an item) names title, category and brand as the text and gives
-    no wording; this template is our choice.
+    Source: section 4.2 takes "context information (e.g., title, genre)" and gives no wording; this
+    template is our choice.
 
     Examples
     --------

@@ -1,0 +1,77 @@
+"""Records → one Markdown page."""
+
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from lite_llm4rec.paper.records import read_records
+
+METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
+
+
+def render(root: Path) -> str:
+    """Write the page: one section per experiment, one table per data set and protocol."""
+    parts = [
+        "# Results",
+        "Rendered by `lite-llm4rec results`; each row is a file under `results/`. Full ranking, "
+        "score ties count against the model; 95 % bootstrap intervals over users in brackets.",
+    ]
+    records = read_records(root)
+    for experiment, group in groupby(records, key=lambda record: str(record["experiment"])):
+        parts.append(f"## {experiment}")
+        tables: dict[str, list[dict[str, Any]]] = {}
+        for record in group:
+            tables.setdefault(_protocol_line(record), []).append(record)
+        for line, rows in tables.items():
+            parts += [f"**{line}**", _table(rows)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _protocol_line(record: dict[str, Any]) -> str:
+    protocol = record["protocol"]
+    return (
+        f"{record['dataset']}, sequences {record['sequences_sha256'][:12]}, {protocol['split']} "
+        f"{protocol['part']}, {protocol['n_candidates']:,} {protocol['candidates']} candidates, "
+        f"seen items {'removed' if protocol['seen_filter'] else 'kept'}"
+    )
+
+
+def _table(rows: list[dict[str, Any]]) -> str:
+    header = ["model", "preset", *METRICS, "seed", "training", "machine", "commit"]
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    for row in _popularity_once(rows):
+        lines.append(f"| {' | '.join(_cells(row))} |")
+    notes = [f"- {row['cell']}: {row['note']}" for row in rows if row.get("note")]
+    return "\n".join(lines + ([""] + notes if notes else []))
+
+
+def _popularity_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Put popularity first, once per table: it is the same whatever was trained beside it."""
+    popular = [row for row in rows if row["model"] == "Popularity"]
+    return popular[:1] + [row for row in rows if row["model"] != "Popularity"]
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    machine = row["machine"]
+    place = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads"
+    return [
+        row["model"],
+        f"`{row['preset']}`" if row["preset"] else "",
+        *[_value(row, name) for name in METRICS],
+        "" if row["seed"] is None else str(row["seed"]),
+        _clock(row["seconds"]),
+        place,
+        row["commit"] or "",
+    ]
+
+
+def _value(row: dict[str, Any], name: str) -> str:
+    mean = f"{row['metrics'][name]:.4f}"
+    if name not in row["intervals"]:
+        return mean
+    low, high = row["intervals"][name]
+    return f"{mean} [{low:.4f}, {high:.4f}]"
+
+
+def _clock(seconds: float) -> str:
+    return "" if not seconds else f"{seconds / 60:.1f} min"

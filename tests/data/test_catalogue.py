@@ -1,0 +1,105 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.errors import DataError, UnknownItemError
+
+ITEMS = pa.table(
+    {
+        "item_id": ["c", "a", "b"],
+        "genres": ["G1", None, " "],
+        "year": [1999, 2000, 2001],
+        "title": ["Cee", "Ay", None],
+    }
+)
+
+
+def test_rows_keep_their_order_and_the_title_comes_first() -> None:
+    catalogue = Catalogue.from_table(ITEMS)
+    assert len(catalogue) == 3
+    assert catalogue.ids.to_pylist() == ["c", "a", "b"]
+    assert catalogue.records() == [
+        {"title": "Cee", "genres": "G1"},
+        {"title": "Ay", "genres": None},
+        {"title": None, "genres": " "},
+    ]
+    assert catalogue.titles() == ["Cee", "Ay", "b"]
+    assert catalogue.without_text().tolist() == [False, False, True]
+
+
+def test_named_columns_become_text_whatever_they_hold() -> None:
+    catalogue = Catalogue.from_table(ITEMS, item="year", text=["item_id", "year"])
+    assert catalogue.ids.to_pylist() == [1999, 2000, 2001]
+    assert catalogue.records()[0] == {"item_id": "c", "year": "1999"}
+
+
+def test_of_repeated_ids_the_first_row_counts() -> None:
+    table = pa.table({"item_id": [2, 1, 2, 1], "title": ["two", "one", "2", "1"]})
+    catalogue = Catalogue.from_table(table)
+    assert catalogue.ids.to_pylist() == [2, 1]
+    assert catalogue.titles() == ["two", "one"]
+
+
+def test_ids_alone() -> None:
+    catalogue = Catalogue.of_ids(pa.array([5, 6]))
+    assert catalogue.records() == [{}, {}]
+    assert catalogue.titles() == ["5", "6"]
+    assert catalogue.without_text().tolist() == [True, True]
+    assert Catalogue.from_table(pa.table({"item_id": [5, 6]})).records() == [{}, {}]
+
+
+@pytest.mark.parametrize(
+    ("table", "options", "message"),
+    [
+        ({"title": ["x"]}, {}, "no column that looks like the item"),
+        ({"item_id": ["a", None]}, {}, "column 'item_id', row 1: the id is missing"),
+        ({"item_id": pa.array([], pa.string())}, {}, "has no rows"),
+        ({"item_id": ["a"], "title": ["x"]}, {"text": ["titel"]}, "has no column 'titel'"),
+        ({"item_id": ["a"], "tags": [["x"]]}, {"text": ["tags"]}, "'tags', holds list<"),
+    ],
+)
+def test_bad_tables_are_refused(
+    tmp_path: Path, table: dict[str, Any], options: dict[str, Any], message: str
+) -> None:
+    path = tmp_path / "items.parquet"
+    pa.parquet.write_table(pa.table(table), path)
+    with pytest.raises(DataError, match=message) as caught:
+        Catalogue.from_table(path, **options)
+    assert str(path) in caught.value.problem
+    assert caught.value.remedy
+
+
+def test_lookup_gives_minus_one_for_unknown_ids() -> None:
+    catalogue = Catalogue.from_table(ITEMS)
+    assert catalogue.lookup(["b", "?", "c", None]).tolist() == [2, -1, 0, -1]
+    assert catalogue.lookup(pa.chunked_array([["b"], ["c"]])).tolist() == [2, 0]
+    assert catalogue.lookup([]).tolist() == []
+
+
+@pytest.mark.parametrize("ids", [["7", "x", "5"], [7, 9, 5], np.array([7, 9, 5]), [7.0, 0.5, 5.0]])
+def test_lookup_converts_ids_where_that_is_possible(ids: Any) -> None:
+    assert Catalogue.of_ids(pa.array([5, 6, 7])).lookup(ids).tolist() == [2, -1, 0]
+
+
+def test_lookup_of_numbers_among_text_ids() -> None:
+    assert Catalogue.of_ids(pa.array(["5", "x"])).lookup([5, "x", 6]).tolist() == [0, 1, -1]
+
+
+def test_numbers_names_the_unknown_ids() -> None:
+    catalogue = Catalogue.from_table(ITEMS)
+    assert catalogue.numbers(["a", "c"]).tolist() == [1, 0]
+    with pytest.raises(UnknownItemError, match="does not hold 'p', 'q', 'r', 's', 't' and 1 more"):
+        catalogue.numbers(["a", *"pqrstu"])
+
+
+def test_take_and_with_ids() -> None:
+    catalogue = Catalogue.from_table(ITEMS).take(np.array([2, 0])).with_ids(pa.array(["new"]))
+    assert catalogue.ids.to_pylist() == ["b", "c", "new"]
+    assert catalogue.titles() == ["b", "Cee", "new"]
+    assert catalogue.without_text().tolist() == [True, False, True]
+    bare = Catalogue.of_ids(pa.array([5])).with_ids(pa.array([6])).take(np.array([1, 0]))
+    assert bare.ids.to_pylist() == [6, 5]

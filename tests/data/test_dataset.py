@@ -1,0 +1,100 @@
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.errors import DataError
+
+LOG = {
+    "user_id": ["u", "u", "u", "v", "v"],
+    "item_id": ["c", "a", "c", "a", "x"],
+    "timestamp": [10, 20, 30, 5, 6],
+}
+ITEMS = {"item_id": ["a", "b", "c"], "title": ["Ay", "Bee", "Cee"]}
+
+
+def titles_of_histories(data: Dataset) -> list[list[str]]:
+    titles = data.catalogue.titles()
+    log = data.interactions
+    return [[titles[item] for item in log.history(user)] for user in range(log.n_users)]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_item_numbers_are_rows_of_the_catalogue(make: Any) -> None:
+    data = Dataset.from_tables(make(LOG), pa.table(ITEMS))
+    assert titles_of_histories(data) == [["Cee", "Ay", "Cee"], ["Ay", "x"]]
+    assert data.catalogue.ids.to_pylist() == ["a", "c", "x"]
+    assert data.interactions.item_ids.equals(data.catalogue.ids)
+    assert data.candidates == "interacted"
+
+
+def test_the_whole_catalogue_as_candidates_keeps_cold_items() -> None:
+    data = Dataset.from_tables(pa.table(LOG), pa.table(ITEMS), candidates="catalogue")
+    assert data.catalogue.ids.to_pylist() == ["a", "b", "c", "x"]
+    assert data.interactions.item_counts().tolist() == [2, 0, 2, 1]
+    assert titles_of_histories(data) == [["Cee", "Ay", "Cee"], ["Ay", "x"]]
+
+
+def test_the_sequences_do_not_depend_on_the_items_table() -> None:
+    hashes = {
+        Dataset.from_tables(
+            pa.table(LOG), items, candidates=candidates
+        ).interactions.sequences_sha256
+        for items in (None, pa.table(ITEMS))
+        for candidates in ("interacted", "catalogue")
+    }
+    assert len(hashes) == 1
+
+
+def test_without_items_only_ids_are_known() -> None:
+    data = Dataset.from_tables(pa.table(LOG), name="mine")
+    assert data.name == "mine"
+    assert data.catalogue.records() == [{}, {}, {}]
+    assert titles_of_histories(data) == [["c", "a", "c"], ["a", "x"]]
+
+
+def test_the_items_table_may_call_its_id_otherwise() -> None:
+    log = pa.table(LOG).rename_columns(["user_id", "product", "timestamp"])
+    data = Dataset.from_tables(log, pa.table(ITEMS), item="product")
+    assert data.catalogue.titles() == ["Ay", "Cee", "x"]
+
+
+def test_core_and_duplicates() -> None:
+    data = Dataset.from_tables(pa.table(LOG), pa.table(ITEMS), core=2)
+    assert titles_of_histories(data) == [["Cee", "Cee"]]
+    once = Dataset.from_tables(pa.table(LOG), pa.table(ITEMS), duplicates="last")
+    assert titles_of_histories(once) == [["Ay", "Cee"], ["Ay", "x"]]
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"), [(pa.int32(), pa.int64()), (pa.int64(), pa.int16())], ids=str
+)
+def test_integer_ids_may_differ_in_width(ours: pa.DataType, theirs: pa.DataType) -> None:
+    log = pa.table(LOG).set_column(1, "item_id", pa.array([3, 1, 3, 1, 4], ours))
+    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1, 2, 3], theirs))
+    data = Dataset.from_tables(log, items)
+    assert titles_of_histories(data) == [["Cee", "Ay", "Cee"], ["Ay", "4"]]
+
+
+def test_ids_of_two_kinds_are_refused() -> None:
+    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1, 2, 3]))
+    with pytest.raises(DataError, match="string in the interactions and int64 in the items"):
+        Dataset.from_tables(pa.table(LOG), items)
+
+
+def test_ids_that_never_meet_are_refused_with_an_example() -> None:
+    items = pa.table(ITEMS).set_column(0, "item_id", pa.array(["A", "B", "C"]))
+    with pytest.raises(DataError, match="'a' against 'A'"):
+        Dataset.from_tables(pa.table(LOG), items)
+
+
+def test_an_unusable_items_file_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "films.parquet"
+    pq.write_table(pa.table(ITEMS).slice(0, 0), path)
+    with pytest.raises(DataError, match=r"films\.parquet has no rows"):
+        Dataset.from_tables(pa.table(LOG), path)

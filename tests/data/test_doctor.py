@@ -1,0 +1,390 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lite_llm4rec.data.doctor import Finding, Report, examine
+from lite_llm4rec.data.interactions import Interactions
+
+START = 1_600_000_000
+SMALL = {"few_users", "few_items"}  # true of every table here
+YEAR = 365 * 86_400
+
+
+def table(users: list[Any], items: list[Any], times: list[Any] | None = None) -> pa.Table:
+    times = list(range(START, START + len(users))) if times is None else times
+    return pa.table({"user_id": users, "item_id": items, "timestamp": times})
+
+
+GOOD = table([*"aaabbb"], [*"xyzzyx"])
+ITEMS = pa.table({"item_id": [*"xyz"], "title": ["Ex", "Why", "Zed"]})
+
+
+def found(report: Report) -> dict[str, Finding]:
+    return {finding.code: finding for finding in report.findings if finding.code not in SMALL}
+
+
+def only(report: Report, code: str) -> Finding:
+    findings = found(report)
+    assert list(findings) == [code]
+    assert findings[code].remedy
+    return findings[code]
+
+
+def test_good_data_has_facts_and_no_finding() -> None:
+    report = examine(GOOD, ITEMS)
+    assert report.ok
+    assert found(report) == {}
+    assert dict(report.facts) == {
+        "users": "2",
+        "items": "3",
+        "interactions": "6",
+        "density": "100.0000%",
+        "median history": "3",
+        "longest history": "3",
+        "share of the top 1 % of items": "33.3%",
+        "time": "2020-09-13 to 2020-09-13",
+        "sequences_sha256": Interactions.from_table(GOOD).sequences_sha256,
+        "items in the items table": "3",
+        "text fields": "title",
+    }
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame])
+def test_other_libraries_tables_are_examined_alike(make: Any) -> None:
+    same = examine(make(GOOD.to_pydict()), make(ITEMS.to_pydict()))
+    assert same == examine(GOOD, ITEMS)
+
+
+def test_the_report_is_json() -> None:
+    report = Report([("users", "2")], [Finding("note", "code", "message", "remedy")])
+    assert json.loads(json.dumps(report.to_dict())) == {
+        "ok": True,
+        "facts": {"users": "2"},
+        "findings": [
+            {"severity": "note", "code": "code", "message": "message", "remedy": "remedy"}
+        ],
+    }
+
+
+def test_errors_come_first_and_are_not_ok() -> None:
+    report = examine(table(["a", None, "a", "a"], [*"xxyz"]))
+    severities = [finding.severity for finding in report.findings]
+    assert severities == sorted(severities, key=("error", "warning", "note").index)
+    assert not report.ok
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.csv", None, "No such file"),
+        ("log.csv", b"", "is empty"),
+        ("log.parquet", b"user_id\n1\n", "cannot be read as .parquet"),
+        ("log.docx", b"x", "is not known"),
+    ],
+)
+def test_files_that_cannot_be_read(
+    tmp_path: Path, name: str, content: bytes | None, message: str
+) -> None:
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    finding = only(examine(path, path), "unreadable")
+    assert finding.severity == "error"
+    assert str(path) in finding.message
+    assert message in finding.message
+
+
+def test_no_rows() -> None:
+    assert only(examine(GOOD.slice(0, 0)), "empty").severity == "error"
+    assert only(examine(GOOD, ITEMS.slice(0, 0)), "empty").severity == "error"
+
+
+def test_all_missing_columns_are_told_at_once() -> None:
+    report = examine(pa.table({"who": ["a"], "what": ["b"]}))
+    assert set(found(report)) == {"no_user_column", "no_item_column", "no_time_column"}
+    assert "did you mean 'user_id'?" in examine(GOOD, user="user_idd").findings[0].remedy
+
+
+def test_without_times_the_rest_is_examined() -> None:
+    report = examine(GOOD.drop(["timestamp"]))
+    assert only(report, "no_time_column").severity == "error"
+    facts = dict(report.facts)
+    assert facts["users"] == "2"
+    assert "time" not in facts
+    assert "sequences_sha256" not in facts
+
+
+@pytest.mark.parametrize("blank", [None, "", "  "])
+def test_missing_ids_are_counted_and_set_aside(blank: str | None) -> None:
+    log = table(["a", "a", blank, "a", "b", "b", "b", blank], [*"xyzzyxzz"])
+    report = examine(log)
+    finding = only(report, "missing_user")
+    assert "column 'user_id': 2 of 8 rows have no user, the first is row 2" in finding.message
+    assert dict(report.facts)["interactions"] == "6"
+    assert "sequences_sha256" not in dict(report.facts)
+
+
+def test_decimal_ids() -> None:
+    log = pd.DataFrame({"user_id": [1.0, 1, 1, None], "item_id": [1, 2, 3, 4]})
+    log["timestamp"] = range(START, START + 4)
+    report = examine(log)
+    assert {"decimal_ids", "missing_user"} <= set(found(report))
+    assert dict(report.facts)["users"] == "1"
+
+
+def test_ids_that_cannot_be_told_apart_by_value() -> None:
+    log = table([["a"], ["a"]], ["x", "y"])
+    assert only(examine(log), "id_type").severity == "error"
+
+
+@pytest.mark.parametrize(
+    ("times", "code", "message"),
+    [
+        ([1, 2, None, 3, 4, None], "missing_time", "2 of 6 rows have no time, the first is row 2"),
+        (["1", "2", "3", "4", "5", "n/a"], "unreadable_time", "is row 5: 'n/a'"),
+        (
+            ["2024-01-01", "1700000000", "2024-01-03", "2024-01-04", "2024-01-05T10:00", "x"],
+            "unreadable_time",
+            "2 of 6 rows hold something that is no time, the first is row 1: '1700000000'",
+        ),
+        ([1.0, 2.0, 3.0, 4.0, 5.0, float("inf")], "unreadable_time", "is row 5: inf"),
+        (["2024-13-45"] * 6, "unreadable_time", "row 0: '2024-13-45' is not a time"),
+        ([True] * 6, "unreadable_time", "has the type bool, which is no time"),
+    ],
+)
+def test_bad_times(times: list[Any], code: str, message: str) -> None:
+    finding = found(examine(table([*"aaabbb"], [*"xyzzyx"], times)))[code]
+    assert finding.severity == "error"
+    assert message in finding.message
+
+
+def test_a_constant_time() -> None:
+    finding = only(examine(table([*"aaabbb"], [*"xyzzyx"], [START] * 6)), "constant_time")
+    assert finding.severity == "warning"
+
+
+def test_positions() -> None:
+    report = examine(table([*"aaabbb"], [*"xyzzyx"], [0, 1, 2, 0, 1, 2]))
+    assert only(report, "positions").severity == "note"
+    assert "time" not in dict(report.facts)
+
+
+@pytest.mark.parametrize(
+    ("unit", "name"), [(10**3, "milliseconds"), (10**6, "microseconds"), (10**9, "nanoseconds")]
+)
+def test_units_are_judged_by_size(unit: int, name: str) -> None:
+    times = [(START + n) * unit for n in range(6)]
+    report = examine(table([*"aaabbb"], [*"xyzzyx"], times))
+    assert f"Times are in {name}" in only(report, "time_unit").message
+    assert dict(report.facts)["time"] == "2020-09-13 to 2020-09-13"
+
+
+def test_times_out_of_range() -> None:
+    times = [1, 2, START, START + 1, START + 200 * YEAR, START + 3]
+    findings = found(examine(table([*"aaabbb"], [*"xyzzyx"], times)))
+    assert set(findings) == {"early_time", "future_time"}
+    assert findings["early_time"].message == (
+        "2 interactions are from before 1995, the first from 1970-01-01."
+    )
+    assert findings["future_time"].message.startswith("1 interactions lie in the future")
+    assert "2220-" in findings["future_time"].message
+
+
+def test_time_ties_and_whose_last_item_they_decide() -> None:
+    times = [START, START + 1, START + 1, START, START, START + 5]
+    finding = only(examine(table([*"aaabbb"], [*"xyzzyx"], times)), "time_ties")
+    assert finding.severity == "warning"
+    assert finding.message.startswith("2 interactions (33.3%) have the time of the user's one")
+    assert "For 1 users it decides" in finding.message
+
+
+def test_copies_are_told_from_repeats() -> None:
+    users, items = [*"aaaaa", *"bbb"], [*"xyxxy", *"xyz"]
+    times = [START + n for n in (0, 1, 2, 2, 5, 0, 1, 2)]
+    findings = found(examine(table(users, items, times)))
+    assert findings["duplicate_rows"].message.startswith("1 rows repeat another's user, item and")
+    assert findings["repeated_pairs"].message.startswith("2 interactions (25.0%) are of a user")
+    assert 'duplicates="last"' in findings["duplicate_rows"].remedy
+
+
+def test_short_histories() -> None:
+    findings = found(examine(table([*"aaabbcde"], [*"xyzxyxyz"])))
+    assert findings["one_item_users"].message.startswith("3 users (60.0%) have one interaction")
+    assert findings["short_histories"].message.startswith("4 users (80.0%) have fewer than 3")
+    assert findings["short_histories"].severity == "warning"
+
+
+def test_a_robot() -> None:
+    users = ["bot"] * 10_001 + ["a"] * 3
+    finding = found(examine(table(users, [f"i{n % 50}" for n in range(10_004)])))["long_histories"]
+    assert "1 users have more than 10,000 interactions, the most 'bot' with 10,001" in (
+        finding.message
+    )
+
+
+def test_rare_items() -> None:
+    finding = only(examine(table([*"aaabbb"], [*"xyzxyw"])), "rare_items")
+    assert finding.message == "2 items (50.0%) have one interaction."
+
+
+def test_too_small_to_evaluate() -> None:
+    report = examine(table([f"u{n // 3}" for n in range(300)], [f"i{n % 60}" for n in range(300)]))
+    findings = {finding.code: finding.message for finding in report.findings}
+    # 1.96 · √(0.1 · 0.9 / 100)
+    assert findings["few_users"] == (
+        "With 100 users to evaluate, the 95 % interval of a recall of 0.1 is ±0.059."
+    )
+    assert findings["few_items"] == "There are only 60 items: a top 10 is 17% of them."
+
+
+def test_nothing_to_evaluate() -> None:
+    report = examine(table([*"aabb"], [*"xyxy"]))
+    assert not report.ok
+    assert found(report)["nothing_to_evaluate"].severity == "error"
+
+
+def test_the_share_of_the_most_popular_items() -> None:
+    items = ["hit"] * 150 + ["second"] * 50 + [f"i{n}" for n in range(200)]  # 202 items, top 3
+    report = examine(table([f"u{n % 100}" for n in range(400)], items))
+    assert dict(report.facts)["share of the top 1 % of items"] == "50.2%"
+
+
+def items_of(ids: list[Any], titles: list[Any] | None = None) -> pa.Table:
+    return pa.table({"item_id": ids, "title": titles or [f"T{n}" for n in range(len(ids))]})
+
+
+def test_items_without_row_and_cold_items() -> None:
+    findings = found(examine(GOOD, items_of([*"xyvw"])))
+    assert findings["items_without_row"].message == (
+        "1 items of the interactions, as z, are not in the items table;"
+        " 33.3% of the interactions are theirs."
+    )
+    assert findings["cold_items"].message.startswith("2 items of the items table (50.0%)")
+    assert findings["items_without_row"].severity == "warning"
+    assert findings["cold_items"].severity == "note"
+
+
+def test_ids_of_two_kinds_are_compared_as_text() -> None:
+    log = table([*"aaabbb"], [1, 2, 3, 3, 2, 1])
+    finding = only(examine(log, items_of(["1", "2", "3"])), "id_types")
+    assert (
+        finding.message == "Item ids are integers in the interactions and text in the items table."
+    )
+    assert only(examine(log, items_of([1, 2, 3, 3])), "repeated_item_ids")
+
+
+def test_integer_ids_of_another_width_are_fine() -> None:
+    log = table([*"aaabbb"], pa.array([1, 2, 3, 3, 2, 1], pa.int32()))
+    assert found(examine(log, items_of([1, 2, 3]))) == {}
+
+
+def test_no_common_ids() -> None:
+    finding = found(examine(GOOD, items_of([*"uvw"])))["no_common_ids"]
+    assert finding.severity == "error"
+    assert "('x' against 'u')" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("ids", "repair"),
+    [
+        (["ab ", " cd", "ef"], "stripping spaces"),
+        (["AB", "Cd", "EF"], "ignoring case"),
+        (["00ab", "0cd", "ef"], "removing zero padding"),
+        (["ab.0", "cd.0", "ef.0"], "removing a final '.0'"),
+    ],
+)
+def test_ids_that_nearly_match(ids: list[str], repair: str) -> None:
+    log = table([*"uuuvvv"], ["ab", "cd", "ef", "ef", "cd", "ab"])
+    finding = found(examine(log, items_of(ids)))["ids_nearly_match"]
+    nearly = sum(one not in ("ab", "cd", "ef") for one in ids)
+    assert finding.message.startswith(f"{nearly} item ids of the interactions match")
+    assert finding.message.endswith(f"only after {repair}.")
+    assert finding.severity == ("error" if nearly == 3 else "warning")
+
+
+def test_numbers_against_padded_text() -> None:
+    log = table([*"aaabbb"], [1, 2, 3, 3, 2, 1])
+    findings = found(examine(log, items_of(["001", "002", "003"])))
+    assert {"id_types", "no_common_ids", "ids_nearly_match"} <= set(findings)
+    assert "zero padding" in findings["ids_nearly_match"].message
+
+
+def test_missing_and_repeated_item_ids() -> None:
+    findings = found(examine(GOOD, items_of(["x", None, "y", "z", "x", "z"])))
+    assert set(findings) == {"missing_item", "repeated_item_ids"}
+    assert "1 of 6 rows have no item, the first is row 1" in findings["missing_item"].message
+    assert findings["repeated_item_ids"].message.startswith("2 rows of the items table repeat")
+
+
+def test_items_without_text() -> None:
+    finding = only(examine(GOOD, items_of([*"xyz"], ["Ex", " ", None])), "no_text")
+    assert finding.message == "2 items (66.7%) have no text, the first is 'y'."
+    bare = examine(GOOD, pa.table({"item_id": [*"xyz"]}))
+    assert only(bare, "no_text").message.startswith("3 items (100.0%)")
+    assert dict(bare.facts)["text fields"] == "none"
+
+
+def test_shared_text_counts_all_fields() -> None:
+    items = items_of([*"xyz"], ["Same", "Same", "Same"]).append_column(
+        "genre", pa.array(["g", "h", "g"])
+    )
+    finding = only(examine(GOOD, items), "shared_text")
+    assert finding.message.startswith("2 items share their whole text")
+    assert finding.message.endswith("most often (2 times) 'Same | g'.")
+    by_title = only(examine(GOOD, items, text=["title"]), "shared_text")
+    assert by_title.message.startswith("3 items share")
+
+
+@pytest.mark.parametrize("title", ["<b>Bold</b>", "A<br/>B", "Tom &amp; Jerry", "It&#39;s"])
+def test_html(title: str) -> None:
+    finding = only(examine(GOOD, items_of([*"xyz"], ["Ex", title, "1 < 2 & 3 > 2; AT&T"])), "html")
+    assert finding.message == f"1 items have HTML in 'title', the first: {title!r}."
+
+
+def test_columns_that_are_no_text() -> None:
+    items = items_of([*"xyz"]).append_column("price", pa.array([1.5, 2.5, 3.5]))
+    items = items.append_column("tags", pa.array([["a"], ["b"], []]))
+    findings = found(examine(GOOD, items, text=["title", "price", "tags", "titel"]))
+    assert {code: finding.severity for code, finding in findings.items()} == {
+        "text_type": "error",
+        "no_title_column": "error",
+        "numeric_text": "warning",
+    }
+
+
+def test_items_are_examined_where_the_log_cannot_be_read() -> None:
+    report = examine("nowhere.csv", items_of([*"xyz"], ["Ex", None, "Zed"]))
+    assert set(found(report)) == {"unreadable", "no_text"}
+
+
+def test_the_items_table_may_call_its_id_otherwise(tmp_path: Path) -> None:
+    pq.write_table(GOOD.rename_columns(["user_id", "product", "timestamp"]), tmp_path / "l.parquet")
+    assert found(examine(tmp_path / "l.parquet", ITEMS, item="product")) == {}
+
+
+VALUES = st.none() | st.sampled_from(["", " ", "a", "b", "7", "2024-01-01", "NaN", "1e400", "\x00"])
+NUMBERS = st.none() | st.integers(-(2**63), 2**63 - 1) | st.integers(0, 3)
+DECIMALS = st.none() | st.floats()
+COLUMN = st.one_of(
+    *(st.lists(kind, min_size=6, max_size=6) for kind in (VALUES, NUMBERS, DECIMALS))
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(COLUMN, COLUMN, COLUMN, COLUMN, COLUMN)
+def test_whatever_the_columns_hold_nothing_is_raised_and_ok_data_can_be_read(
+    users: Any, items: Any, times: Any, ids: Any, titles: Any
+) -> None:
+    log = table(users, items, times)
+    report = examine(log, items_of(ids, titles), text=["title"])
+    assert all(finding.message and finding.remedy for finding in report.findings)
+    if report.ok:
+        assert Interactions.from_table(log).n_users == int(dict(report.facts)["users"])

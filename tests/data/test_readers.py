@@ -1,0 +1,223 @@
+import gzip
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from lite_llm4rec.data.readers import read_table
+from lite_llm4rec.errors import DataError
+
+ROWS = [
+    {"user_id": "u1", "item_id": "i1", "timestamp": 10},
+    {"user_id": "u1", "item_id": "i2", "timestamp": 20},
+    {"user_id": "u2", "item_id": "i1", "timestamp": 15},
+]
+FRAME = pd.DataFrame(ROWS)
+CSV = "user_id,item_id,timestamp\nu1,i1,10\nu1,i2,20\nu2,i1,15\n"
+LINES = "".join(json.dumps(row) + "\n" for row in ROWS)
+
+
+def write(path: Path, text: str, encoding: str = "utf-8") -> Path:
+    content = text.encode(encoding)
+    path.write_bytes(gzip.compress(content) if path.suffix == ".gz" else content)
+    return path
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: FRAME,
+        lambda: FRAME.astype({"user_id": "category"}),
+        lambda: pl.DataFrame(ROWS),
+        lambda: pl.DataFrame(ROWS).with_columns(pl.col("item_id").cast(pl.Categorical)),
+        lambda: pa.Table.from_pylist(ROWS),
+        lambda: pa.RecordBatch.from_pylist(ROWS),
+        lambda: duckdb.sql("select * from FRAME"),
+    ],
+    ids=["pandas", "pandas-category", "polars", "polars-categorical", "pyarrow", "batch", "duckdb"],
+)
+def test_tables_of_any_library_have_the_same_types_and_rows(make: Callable[[], object]) -> None:
+    read = read_table(make())
+    assert read.to_pylist() == ROWS
+    assert read.schema.types == [pa.string(), pa.string(), pa.int64()]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("log.csv", CSV),
+        ("log.csv.gz", CSV),
+        ("LOG.CSV", CSV),
+        ("log.tsv", CSV.replace(",", "\t")),
+        ("log.tsv.gz", CSV.replace(",", "\t")),
+        ("log.jsonl", LINES),
+        ("log.jsonl.gz", LINES),
+        ("log.ndjson", LINES),
+        ("log.json", LINES),
+    ],
+)
+def test_text_files(tmp_path: Path, name: str, text: str) -> None:
+    assert read_table(write(tmp_path / name, text)).to_pylist() == ROWS
+
+
+def test_parquet_by_path_and_by_name(tmp_path: Path) -> None:
+    pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "log.parquet")
+    assert read_table(tmp_path / "log.parquet").to_pylist() == ROWS
+    assert read_table(str(tmp_path / "log.parquet")).to_pylist() == ROWS
+
+
+def test_quoted_csv_with_comma_quote_and_newline(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.csv", 'item_id,title\na,"One, ""two""\nthree"\nb,Four\n')
+    assert read_table(path).to_pylist() == [
+        {"item_id": "a", "title": 'One, "two"\nthree'},
+        {"item_id": "b", "title": "Four"},
+    ]
+
+
+def test_quotes_mean_nothing_in_tsv(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.tsv", 'item_id\ttitle\na\t7" single\nb\tLP\n')
+    assert read_table(path)["title"].to_pylist() == ['7" single', "LP"]
+
+
+def test_movielens_ratings(tmp_path: Path) -> None:
+    path = write(tmp_path / "ratings.dat", "1::1193::5::978300760\n1::661::3::978302109\n")
+    assert read_table(path).to_pylist() == [
+        {"user_id": "1", "item_id": "1193", "rating": 5, "timestamp": 978300760},
+        {"user_id": "1", "item_id": "661", "rating": 3, "timestamp": 978302109},
+    ]
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "utf-8"], ids=["ML-1M", "ML-10M"])
+def test_movielens_movies_keep_their_accents(tmp_path: Path, encoding: str) -> None:
+    line = "73::Misérables, Les (1995)::Drama|Musical\n"
+    assert read_table(write(tmp_path / "movies.dat", line, encoding)).to_pylist() == [
+        {"item_id": "73", "title": "Misérables, Les (1995)", "genres": "Drama|Musical"}
+    ]
+
+
+def test_recbole_headers_lose_their_types_and_ids_stay_text(tmp_path: Path) -> None:
+    log = "user_id:token\titem_id:token\ttimestamp:float\n007\t1\t881250949\n"
+    items = 'item_id:token\tmovie_title:token_seq\trelease_year:token\n1\t"Quoted" Story\tV\n'
+    assert read_table(write(tmp_path / "x.inter", log)).to_pylist() == [
+        {"user_id": "007", "item_id": "1", "timestamp": 881250949}
+    ]
+    assert read_table(write(tmp_path / "x.item", items)).to_pylist() == [
+        {"item_id": "1", "movie_title": '"Quoted" Story', "release_year": "V"}
+    ]
+
+
+@pytest.mark.parametrize("year", [2014, 2018])
+def test_amazon_reviews(tmp_path: Path, year: int) -> None:
+    review = {
+        "reviewerID": "A1",
+        "asin": "0000031852",
+        "overall": 5.0,
+        "unixReviewTime": 1252800000,
+        "helpful": [2, 3],
+    }
+    if year == 2018:
+        del review["helpful"]
+        review |= {"verified": True, "vote": "5", "style": {"Format:": " Hardcover"}}
+    path = write(tmp_path / "reviews_Toys_5.json.gz", json.dumps(review) + "\n")
+    assert read_table(path).to_pylist() == [
+        {"reviewerID": "A1", "asin": "0000031852", "overall": 5.0, "unixReviewTime": 1252800000}
+    ]
+
+
+def test_amazon_reviews_of_2023_are_not_taken_for_meta_data(tmp_path: Path) -> None:
+    review = {"title": "Nice", "asin": "B1", "parent_asin": "B0", "user_id": "A", "timestamp": 5}
+    path = write(tmp_path / "Toys.jsonl.gz", json.dumps(review) + "\n")
+    assert read_table(path).to_pylist() == [review]
+
+
+AMAZON_META = {
+    "asin": "0000031852",
+    "title": "Girls Ballet Tutu",
+    "brand": "Coxlures",
+    "categories": "Sports > Dance ; Toys",
+}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "{'asin': '0000031852', 'title': 'Girls Ballet Tutu', 'price': 3.17, 'brand': 'Coxlures',"
+        " 'categories': [['Sports', 'Dance'], ['Toys']]}\n",
+        '{"category": [], "asin": "0000031852", "title": "Girls Ballet Tutu", "brand": "Coxlures",'
+        ' "also_buy": null, "categories": [["Sports", "Dance"], ["Toys"]]}\n',
+    ],
+    ids=["2014", "json"],
+)
+def test_amazon_meta(tmp_path: Path, line: str) -> None:
+    assert read_table(write(tmp_path / "meta_Toys.json.gz", line)).to_pylist() == [AMAZON_META]
+
+
+def test_amazon_meta_of_2018_has_one_category_path_and_may_lack_text(tmp_path: Path) -> None:
+    lines = '{"category": ["Toys", "Games"], "asin": "B1", "title": ""}\n{"asin": "B2"}\n'
+    assert read_table(write(tmp_path / "meta_Toys.json.gz", lines)).to_pylist() == [
+        {"asin": "B1", "title": None, "brand": None, "categories": "Toys > Games"},
+        {"asin": "B2", "title": None, "brand": None, "categories": None},
+    ]
+
+
+def test_amazon_meta_names_the_broken_line(tmp_path: Path) -> None:
+    path = write(tmp_path / "meta_Toys.json", "{'asin': 'B1', 'categories': []}\n{'asin': \n")
+    with pytest.raises(DataError, match=r"meta_Toys\.json, line 2: neither JSON"):
+        read_table(path)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("log.xlsx", b"PK", "the format '.xlsx' is not known"),
+        ("log.csv", b"", "is empty"),
+        ("log.csv.gz", gzip.compress(b""), "cannot be read as .csv.gz: Empty CSV file"),
+        ("log.csv.gz", gzip.compress(CSV.encode() * 500)[:-50], "cannot be read as .csv.gz"),
+        ("log.jsonl.gz", gzip.compress(LINES.encode() * 500)[:-50], "cannot be read as .jsonl.gz"),
+        ("log.csv.gz", CSV.encode(), "cannot be read as .csv.gz"),
+        ("log.csv", b"a,b\n1,2\n3\n", "cannot be read as .csv"),
+        ("log.parquet", CSV.encode(), "cannot be read as .parquet"),
+        ("log.jsonl", b"{not json\n", "cannot be read as .jsonl"),
+        ("links.dat", b"1::2\n", "MovieLens has no file of this name"),
+    ],
+)
+def test_bad_files_are_named_with_what_is_wrong(
+    tmp_path: Path, name: str, content: bytes, message: str
+) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_table(tmp_path / name)
+    assert str(tmp_path / name) in caught.value.problem
+    assert message in caught.value.problem
+    assert caught.value.remedy
+
+
+def test_damaged_gzip_says_to_fetch_again(tmp_path: Path) -> None:
+    content = bytearray(gzip.compress(CSV.encode() * 500))
+    content[30:60] = bytes(30)
+    (tmp_path / "log.csv.gz").write_bytes(content)
+    with pytest.raises(DataError, match="fetch it again"):
+        read_table(tmp_path / "log.csv.gz")
+
+
+def test_missing_file_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"No such file: .*absent\.csv"):
+        read_table(tmp_path / "absent.csv")
+    with pytest.raises(DataError, match="a folder is not a table"):
+        read_table(tmp_path)
+
+
+def test_what_is_no_table() -> None:
+    with pytest.raises(DataError, match="Cannot read a table from a list"):
+        read_table([1, 2])
+
+
+def test_uuids_become_their_bytes() -> None:
+    uuids = pa.array([b"a" * 16, None], pa.uuid())
+    assert read_table(pa.table({"id": uuids}))["id"].to_pylist() == [b"a" * 16, None]

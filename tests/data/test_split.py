@@ -1,0 +1,132 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.data.split import Split, Targets, by_time, last_n, leave_one_out
+from lite_llm4rec.errors import DataError
+
+DAY = 86_400
+
+
+def log_of(histories: list[list[int]], times: list[list[int]] | None = None) -> Interactions:
+    """A log whose user `u` has `histories[u]`; times 1, 2, 3… days unless given."""
+    times = times or [[(n + 1) * DAY for n in range(len(history))] for history in histories]
+    rows = [
+        (user, item, time)
+        for user, history in enumerate(histories)
+        for item, time in zip(history, times[user], strict=True)
+    ]
+    users, items, stamps = zip(*rows, strict=True)
+    return Interactions.from_table(
+        pa.table({"user_id": users, "item_id": items, "timestamp": stamps})
+    )
+
+
+def cases(log: Interactions, targets: Targets) -> list[tuple[int, list[int], int]]:
+    """(user, history, target) of each case, as the caller's ids."""
+    ids = log.item_ids.to_numpy()
+    return [
+        (int(user), ids[log.items[start:position]].tolist(), int(ids[log.items[position]]))
+        for user, start, position in zip(
+            targets.users, targets.starts, targets.positions, strict=True
+        )
+    ]
+
+
+def trained(split: Split) -> list[list[int]]:
+    log = split.interactions
+    ids = log.item_ids.to_numpy()
+    return [
+        ids[log.items[begin:end]].tolist()
+        for begin, end in zip(log.offsets[:-1], split.train_ends, strict=True)
+    ]
+
+
+HISTORIES = [[10, 11, 12, 13], [12, 10], [11, 13, 10]]
+
+
+def test_leave_one_out_by_hand() -> None:
+    log = log_of(HISTORIES)
+    split = leave_one_out(log)
+    assert split.name == "leave_one_out"
+    assert trained(split) == [[10, 11], [12, 10], [11]]
+    assert cases(log, split.valid) == [(0, [10, 11], 12), (2, [11], 13)]
+    assert cases(log, split.test) == [(0, [10, 11, 12], 13), (2, [11, 13], 10)]
+    assert split.train_items().tolist() == [0, 1, 2, 0, 1]
+    assert split.train_counts().tolist() == [2, 2, 1, 0]
+
+
+def test_last_two_by_hand() -> None:
+    log = log_of([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4]])
+    split = last_n(log, 2)
+    assert split.name == "last_2"
+    assert trained(split) == [[1, 2], [1, 2, 3, 4]]
+    assert cases(log, split.valid) == [(0, [1, 2], 3), (0, [1, 2, 3], 4)]
+    assert cases(log, split.test) == [(0, [1, 2, 3, 4], 5), (0, [1, 2, 3, 4, 5], 6)]
+
+
+@given(st.lists(st.integers(1, 9), min_size=1, max_size=6), st.integers(1, 3))
+def test_training_validation_and_test_make_up_the_log(lengths: list[int], n: int) -> None:
+    log = log_of([list(range(length)) for length in lengths])
+    if max(lengths) < 2 * n + 1:
+        with pytest.raises(DataError, match=f"No user has the {2 * n + 1} interactions"):
+            last_n(log, n)
+        return
+    split = last_n(log, n)
+    train = np.concatenate(
+        [np.arange(a, b) for a, b in zip(log.offsets[:-1], split.train_ends, strict=True)]
+    )
+    parts = np.concatenate([train, split.valid.positions, split.test.positions])
+    assert sorted(parts.tolist()) == list(range(len(log)))
+    assert (split.valid.positions >= split.train_ends[split.valid.users]).all()
+    assert len(split.valid) == len(split.test) == n * sum(length > 2 * n for length in lengths)
+
+
+def test_last_n_needs_a_target() -> None:
+    with pytest.raises(DataError, match="at least 1 target per user, not 0"):
+        last_n(log_of(HISTORIES), 0)
+
+
+def test_take_keeps_cases_in_the_order_asked_for() -> None:
+    log = log_of(HISTORIES)
+    test = leave_one_out(log).test.take(np.array([1, 0]))
+    assert cases(log, test) == [(2, [11, 13], 10), (0, [10, 11, 12], 13)]
+
+
+TIMES = [[1, 5, 11, 12, 21, 22], [2, 23], [13, 14], [24, 25]]
+TIMED = [[1, 2, 3, 4, 5, 6], [1, 2], [3, 4], [5, 6]]
+
+
+@pytest.mark.parametrize("unit", [1, 1_000, 1_000_000, 1_000_000_000])
+def test_by_time_by_hand_in_every_unit(unit: int) -> None:
+    begin = 1_700_000_000
+    log = log_of(TIMED, [[(begin + day * DAY) * unit for day in days] for days in TIMES])
+    split = by_time(log, begin + 10 * DAY, begin + 20 * DAY)
+    assert trained(split) == [[1, 2], [1], [], []]
+    # User 2 has nothing before day 10, user 3 nothing before day 20: no history to go by.
+    assert cases(log, split.valid) == [(0, [1, 2], 3)]
+    assert cases(log, split.test) == [(0, [1, 2, 3, 4], 5), (1, [1], 2)]
+
+
+def test_a_cut_belongs_to_the_later_period() -> None:
+    log = log_of([[1, 2, 3]], [[100, 200, 300]])
+    split = by_time(log, 200, 300)
+    assert trained(split) == [[1]]
+    assert cases(log, split.valid) == [(0, [1], 2)]
+    assert cases(log, split.test) == [(0, [1, 2], 3)]
+
+
+@pytest.mark.parametrize("cuts", [(300, 200), (50, 200), (200, 400), (150, 160), (200, 200)])
+def test_empty_periods_are_refused_with_the_logs_range(cuts: tuple[int, int]) -> None:
+    with pytest.raises(DataError, match="times run from 100 to 300"):
+        by_time(log_of([[1, 2, 3]], [[100, 200, 300]]), *cuts)
+
+
+def test_positions_are_no_times_to_cut_at() -> None:
+    log = log_of([[1, 2, 3]], [[0, 1, 2]])
+    with pytest.raises(DataError, match="only a position") as caught:
+        by_time(log, 1, 2)
+    assert caught.value.remedy == "Use leave_one_out or last_n."

@@ -1,0 +1,251 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lite_llm4rec.config import from_dict
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.errors import ConfigError, TrainingError
+from lite_llm4rec.train import Machine, StageConfig, fit, learning_rate_factor
+from tests.models.test_lite import make
+
+STAGE = StageConfig(strategy="all", epochs=3, batch=64, lr=1e-2, warmup=0.1)
+CPU = Machine("cpu")
+
+# Trains with dropout, saving at every step; the environment says at which step to die.
+SCRIPT = """
+import os, signal, sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+import lite_llm4rec.training_callbacks as callbacks
+from lite_llm4rec import Dataset, leave_one_out
+from lite_llm4rec.train import Machine, StageConfig, fit
+from tests.conftest import ring_tables
+from tests.models.test_lite import make
+
+die_at, how = int(os.environ["DIE_AT"]), os.environ["HOW"]
+save = callbacks.Resume._save
+def save_then_die(self, trainer):
+    save(self, trainer)
+    if trainer.global_step == die_at:
+        os.kill(os.getpid(), getattr(signal, how))
+callbacks.Resume._save = save_then_die
+
+torch.manual_seed(0)
+split = leave_one_out(Dataset.from_tables(*ring_tables(200, 60, 8, 0)).interactions)
+model = make("t5", vector_dropout=0.3)
+stage = StageConfig(strategy="all", epochs=3, batch=64, lr=1e-2, warmup=0.1)
+fit(model, split, stage, Path(sys.argv[1]), machine=Machine("cpu"), progress=False,
+    checkpoint_seconds=0.0)
+save_file(model.state_dict(), sys.argv[2])
+"""
+
+
+def train(folder: Path, out: Path, die_at: int = -1, how: str = "SIGKILL") -> subprocess.CompletedProcess:
+    return subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder), str(out)],
+        env={**os.environ, "DIE_AT": str(die_at), "HOW": how, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=Path(__file__).parents[1],
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("whole")
+    done = train(folder / "state", folder / "weights.safetensors")
+    assert done.returncode == 0, done.stderr
+    return folder / "weights.safetensors"
+
+
+# 16 steps an epoch: in the middle of the first, at the end of the first, in the middle of the last.
+@pytest.mark.parametrize("die_at", [7, 16, 40])
+def test_killed_and_resumed_ends_at_the_same_weights(die_at: int, uninterrupted: Path, tmp_path: Path):
+    from safetensors.torch import load_file
+
+    weights = tmp_path / "weights.safetensors"
+    killed = train(tmp_path / "state", weights, die_at)
+    assert killed.returncode == -signal.SIGKILL
+    assert not weights.exists()
+    resumed = train(tmp_path / "state", weights)
+    assert resumed.returncode == 0, resumed.stderr
+    expected, found = load_file(uninterrupted), load_file(weights)
+    assert expected.keys() == found.keys()
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(uninterrupted: Path, tmp_path: Path):
+    from safetensors.torch import load_file
+
+    weights = tmp_path / "weights.safetensors"
+    stopped = train(tmp_path / "state", weights, 9, "SIGINT")
+    assert stopped.returncode != 0
+    assert "nothing is lost" in stopped.stderr
+    assert "Run the same command again" in stopped.stderr
+    assert train(tmp_path / "state", weights).returncode == 0
+    expected, found = load_file(uninterrupted), load_file(weights)
+    assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_same_seed_same_weights_other_seed_others(ring: Dataset, tmp_path: Path):
+    split = leave_one_out(ring.interactions)
+
+    def trained(name: str, seed: int) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = make("t5", vector_dropout=0.3)
+        stage = StageConfig(epochs=2, batch=64, lr=1e-2)
+        fit(model, split, stage, tmp_path / name, seed=seed, machine=CPU, progress=False)
+        return model.head.weight.detach()
+
+    first = trained("a", 1)
+    assert torch.equal(first, trained("b", 1))
+    assert not torch.equal(first, trained("c", 2))
+
+
+def test_the_best_validation_is_kept(ring: Dataset, tmp_path: Path):
+    from lite_llm4rec.evaluate import rank_cases
+
+    split, model = leave_one_out(ring.interactions), make("t5")
+    fitted = fit(model, split, STAGE, tmp_path, machine=CPU, progress=False)
+    ranks, _ = rank_cases(model, split.interactions.items, split.valid)
+    assert (ranks <= 10).mean() == pytest.approx(fitted.best)
+
+
+def test_early_stop_counts_validations(ring: Dataset, tmp_path: Path):
+    model = make("t5")
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    model.head.weight.requires_grad_(True)
+    stage = StageConfig(strategy="sampling", epochs=50, batch=200, lr=1e-12, patience=3)
+    fitted = fit(model, leave_one_out(ring.interactions), stage, tmp_path, machine=CPU, progress=False)
+    assert fitted.epochs == 4  # the first is the best, three more are not better
+
+
+def test_a_non_finite_loss_stops_and_names_the_step(ring: Dataset, tmp_path: Path):
+    model = make("t5")
+    with torch.no_grad():
+        model.head.weight[3] = float("nan")
+    with pytest.raises(TrainingError, match=r"The loss is nan at epoch 0, step 0"):
+        fit(model, leave_one_out(ring.interactions), STAGE, tmp_path, machine=CPU, progress=False)
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory"), "Out of memory"),
+        (MemoryError(), "Out of memory"),
+        (OSError(28, "No space left on device"), "The disk is full"),
+    ],
+)
+def test_memory_and_disk_are_said_in_words(error, words, ring: Dataset, tmp_path: Path, monkeypatch):
+    model = make("t5")
+
+    def fail(batch):
+        raise error
+
+    monkeypatch.setattr(model, "training_loss", fail)
+    with pytest.raises(TrainingError, match=words):
+        fit(model, leave_one_out(ring.interactions), STAGE, tmp_path, machine=CPU, progress=False)
+
+
+def test_bf16_trains(ring: Dataset, tmp_path: Path):
+    stage = StageConfig(strategy="all", epochs=6, batch=64, lr=1e-2, precision="bf16")
+    split = leave_one_out(ring.interactions)
+    fitted = fit(make("t5"), split, stage, tmp_path, machine=CPU, progress=False)
+    assert fitted.best > 0.5  # chance is 10 of 54
+
+
+def test_fp16_is_refused():
+    with pytest.raises(ConfigError, match="precision should be 'fp32' or 'bf16'"):
+        from_dict(StageConfig, {"precision": "fp16"})
+
+
+def test_warm_up_then_constant():
+    stage = StageConfig(warmup=0.2, schedule="constant")
+    factors = [learning_rate_factor(step, 10, stage) for step in range(10)]
+    assert factors == [0.5] + [1.0] * 9
+
+
+def test_progress_prints_plain_lines_and_can_be_silent(ring: Dataset, tmp_path: Path, capfd):
+    split = leave_one_out(ring.interactions)
+    stage = StageConfig(epochs=2, batch=200)
+    fit(make("t5"), split, stage, tmp_path / "a", machine=CPU, name="vector stage")
+    lines = [line for line in capfd.readouterr().err.splitlines() if "epoch" in line]
+    assert len(lines) == 2
+    assert "vector stage epoch 2/2" in lines[1]
+    assert "targets/s" in lines[1]
+    fit(make("t5"), split, stage, tmp_path / "b", machine=CPU, progress=False)
+    captured = capfd.readouterr()
+    assert captured.out == captured.err == ""
+
+
+@pytest.mark.slow
+def test_two_processes_end_where_one_does(tmp_path: Path):
+    """Gradients over two devices are those of the whole batch (no dropout, equal shares)."""
+    script = textwrap.dedent(
+        """
+        import sys, torch
+        from pathlib import Path
+        from safetensors.torch import save_file
+        from lite_llm4rec import Dataset, leave_one_out
+        from lite_llm4rec.paths import is_main_process
+        from lite_llm4rec.train import Machine, StageConfig, fit
+        from tests.conftest import ring_tables
+        from tests.models.test_lite import make
+        torch.manual_seed(0)
+        split = leave_one_out(Dataset.from_tables(*ring_tables(200, 60, 8, 0)).interactions)
+        model = make("t5")
+        fit(model, split, StageConfig(epochs=3, batch=100, lr=1e-3), Path(sys.argv[1]),
+            machine=Machine("cpu", int(sys.argv[3])), progress=False)
+        if is_main_process():
+            save_file(model.state_dict(), sys.argv[2])
+        """
+    )
+    from safetensors.torch import load_file
+
+    (tmp_path / "script.py").write_text(script)
+    weights = []
+    for devices in (1, 2):
+        out = tmp_path / f"{devices}.safetensors"
+        done = subprocess.run(
+            [sys.executable, str(tmp_path / "script.py"), str(tmp_path / f"s{devices}"), str(out), str(devices)],
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        weights.append(load_file(out))
+    for name, value in weights[0].items():
+        torch.testing.assert_close(weights[1][name], value, atol=1e-5, rtol=1e-4)
+
+
+def test_an_interrupt_outside_saving_waits_for_the_step(ring: Dataset, tmp_path: Path):
+    """A signal in the middle of a step does not tear it."""
+    from lite_llm4rec.errors import Interrupted
+
+    model = make("t5")
+    loss = model.training_loss
+    steps = []
+
+    def interrupted_loss(batch):
+        steps.append(time.monotonic())
+        if len(steps) == 5:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(batch)
+
+    model.training_loss = interrupted_loss
+    with pytest.raises(Interrupted, match="step 5; nothing is lost"):
+        fit(model, leave_one_out(ring.interactions), STAGE, tmp_path, machine=CPU, progress=False)
+    assert len(steps) == 5
+    assert (tmp_path / "last.ckpt").is_file()
