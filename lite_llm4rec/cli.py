@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from lite_llm4rec import cli_options as option
-from lite_llm4rec.errors import Interrupted, LiteLLM4RecError
+from lite_llm4rec.errors import Interrupted, LiteLLM4RecError, StoreError
 
 console = Console()
 app = typer.Typer(
@@ -33,6 +33,8 @@ def main() -> None:
         _fail(error, 130)
     except LiteLLM4RecError as error:
         _fail(error, 2)
+    except OSError as error:
+        _fail(StoreError(str(error), "Check the path, its rights and the room on the disk."), 2)
 
 
 @app.command()
@@ -260,12 +262,12 @@ def recommend(
         include_seen=include_seen, unknown="drop" if drop_unknown else "error", device=device,
     )  # fmt: skip
     if out is not None:
-        console.print(f"{write_stream(stream, out):,} rows written to {out}")
-        return
-    for part in stream:
-        if as_json:
-            _print_json(part.to_table().to_pylist())
-        else:
+        rows = write_stream(stream, out)
+        _print_json({"rows": rows}) if as_json else console.print(f"{rows:,} rows written to {out}")
+    elif as_json:
+        _print_json([row for part in stream for row in part.to_table().to_pylist()])
+    else:
+        for part in stream:
             print(part)
 
 
@@ -298,7 +300,8 @@ def info(
 ) -> None:
     """Show what a run folder holds, a preset's file, or which presets there are."""
     from lite_llm4rec.cli_output import show_run
-    from lite_llm4rec.preset import preset_names, preset_text
+    from lite_llm4rec.config import to_dict
+    from lite_llm4rec.preset import load_preset, preset_names, preset_text
     from lite_llm4rec.store import read_config, read_metrics
 
     if run is None:
@@ -310,6 +313,8 @@ def info(
             _print_json({"config": config, "metrics": metrics})
         else:
             show_run(console, Path(run), config, metrics)
+    elif as_json:
+        _print_json(to_dict(load_preset(run)))
     else:
         print(preset_text(run))
 
@@ -319,6 +324,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the tables and the run.")] = Path(
         "runs/demo"
     ),
+    users: Annotated[int, typer.Option(help="How many users to make up.")] = 3000,
     seed: option.Seed = 0,
     threads: option.Threads = None,
     as_json: option.Json = False,
@@ -330,7 +336,7 @@ def demo(
     from lite_llm4rec.demo import run_demo
 
     _threads(threads)
-    result = run_demo(out, seed or 0, console, quiet=as_json)
+    result = run_demo(out, seed or 0, console, users=users, quiet=as_json)
     if as_json:
         _print_json(result)
 

@@ -65,6 +65,8 @@ def read_dataset(
         )
     if candidates not in ("interacted", "catalogue"):
         raise ConfigError(f"--candidates is '{candidates}'.", "interacted or catalogue")
+    if columns["duplicates"] not in ("keep", "first", "last"):
+        raise ConfigError(f"--duplicates is '{columns['duplicates']}'.", "keep, first or last")
     if interactions is not None:
         text = columns.pop("text")
         return Dataset.from_tables(

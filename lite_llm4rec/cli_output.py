@@ -128,12 +128,16 @@ def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
     """Write recommendations to a Parquet file as they come; return the number of rows."""
     partial = path.with_name(f"{path.name}.part")
     rows, writer = 0, None
-    for part in stream:
-        table = part.to_table()
-        writer = writer or pyarrow.parquet.ParquetWriter(partial, table.schema)
-        writer.write_table(table)
-        rows += table.num_rows
-    if writer is not None:
-        writer.close()
-        partial.replace(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        for part in stream:
+            table = part.to_table()
+            writer = writer or pyarrow.parquet.ParquetWriter(partial, table.schema)
+            writer.write_table(table.cast(writer.schema))  # a part without rows has no types
+            rows += table.num_rows
+        if writer is not None:
+            writer.close()
+            partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
     return rows

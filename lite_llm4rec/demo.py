@@ -18,16 +18,17 @@ from lite_llm4rec.preset import load_preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.training_run import TrainingRun, train_run
 
-USERS = 3000
 CLOSE = 0.9  # of the best possible Recall@10: below it the demo says that it fell short
 SHOWN = 3
 
 
-def run_demo(out: Path, seed: int, console: Console, quiet: bool = False) -> dict[str, Any]:
+def run_demo(
+    out: Path, seed: int, console: Console, *, users: int = 3000, quiet: bool = False
+) -> dict[str, Any]:
     """Run the demo; tables and run folder stay in `out`."""
     started = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
-    world = make(USERS, seed=seed)
+    world = make(users, seed=seed)
     log, items = out / "interactions.parquet", out / "items.parquet"
     pyarrow.parquet.write_table(world.interactions, log)
     pyarrow.parquet.write_table(world.items, items)

@@ -69,7 +69,8 @@ class Evaluation:
     repeats : int
         Targets that occur in their own history.
     cases : pyarrow.Table
-        One row per case: user_id, target_id, rank, history_length, cold.
+        One row per case: user_id, target_id, rank, history_length, cold. A run folder keeps
+        those of the test alone, so it is None in a loaded validation.
     """
 
     protocol: Protocol
@@ -86,6 +87,13 @@ class Evaluation:
         values = asdict(Evaluation(**{**self.__dict__, "cases": None}))
         del values["cases"]
         return values
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], cases: pa.Table) -> "Evaluation":
+        """Build an evaluation from what `to_dict` gave."""
+        intervals = {name: tuple(pair) for name, pair in values["intervals"].items()}
+        protocol = Protocol(**values["protocol"])
+        return cls(**{**values, "protocol": protocol, "intervals": intervals, "cases": cases})
 
 
 @torch.no_grad()
@@ -114,9 +122,16 @@ def evaluate(
         Cases at a time.
     max_score_bytes : int
         Bound on the scores held at once.
+
+    Raises
+    ------
+    DataError
+        When the part has no targets.
     """
     started = time.perf_counter()
     targets: Targets = getattr(split, part)
+    if len(targets) == 0:
+        raise DataError(f"{split.name} has no {part} targets.", "Choose another split.")
     log = split.interactions
     ranks, lists = rank_cases(
         model,
@@ -347,7 +362,8 @@ def _slices(
 def _count_repeats(items: Ints, targets: Targets) -> int:
     seen = seen_items(items, targets.starts, targets.positions)
     goals = torch.from_numpy(items[targets.positions].astype(np.int64))
-    return int(seen.rows[seen.items == goals[seen.rows]].unique().numel())
+    repeated = np.unique(seen.rows[seen.items == goals[seen.rows]].numpy())
+    return len(repeated)
 
 
 def _out_of_order(split: Split) -> bool:

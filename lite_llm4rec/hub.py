@@ -19,7 +19,7 @@ def download(name: str, revision: str | None = None) -> Path:
     hub = _hub()
     try:
         return Path(hub.snapshot_download(name, revision=revision))
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+    except Exception as error:  # which HTTP client's errors come depends on the Hub's version
         raise DownloadError(
             f"'{name}' is no local folder and the Hub did not give it: {_first_line(error)}",
             "Check the name and the network, or pass the path of a run folder.",
@@ -41,7 +41,7 @@ def upload(folder: Path, name: str, *, private: bool, token: str | None) -> str:
         api.upload_folder(
             repo_id=repository.repo_id, folder_path=folder, commit_message="lite-llm4rec run folder"
         )
-    except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
+    except Exception as error:  # as in `download`
         raise DownloadError(
             f"The Hub did not take '{name}': {_first_line(error)}",
             "Check the network and that you are logged in: hf auth login",
@@ -52,7 +52,6 @@ def upload(folder: Path, name: str, *, private: bool, token: str | None) -> str:
 def _hub() -> Any:
     try:
         import huggingface_hub
-        import huggingface_hub.errors
     except ModuleNotFoundError as error:
         raise MissingExtraError("huggingface_hub", "hub", "The Hub") from error
     return huggingface_hub

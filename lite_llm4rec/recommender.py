@@ -18,7 +18,7 @@ from lite_llm4rec.config import to_dict
 from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.batching import from_lists
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.dataset import Candidates, Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.data.titles import find_title
@@ -111,6 +111,7 @@ class Recommender:
         torch.manual_seed(preset.seed)
         if vectors is None:
             vectors = _start_vectors(dataset, preset, machine.name(), progress)
+        vectors = np.ascontiguousarray(vectors, np.float32)
         _check_vectors(vectors, dataset)
         model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))
         with tempfile.TemporaryDirectory() as temporary:
@@ -121,8 +122,8 @@ class Recommender:
             )
             curves = write_curves(state, [result.stage for result in results])
         return cls(
-            preset, model, dataset.catalogue, split.train_counts().astype(np.int64), vectors, as_rows(results), [],
-            item_llm, curves,
+            preset, model, dataset.catalogue, split.train_counts().astype(np.int64), vectors,
+            as_rows(results), [], item_llm, curves,
         )  # fmt: skip
 
     def evaluate(
@@ -213,8 +214,7 @@ class Recommender:
         batch: int = 1024,
     ) -> Iterator[Recommendations]:
         """Recommend in batches of `batch` histories, so that any number fits in memory."""
-        if k < 1:
-            raise ConfigError(f"k must be at least 1, not {k}.")
+        _check_k(k)
         if unknown not in ("error", "drop"):
             raise ConfigError(f"unknown is '{unknown}'.", nearest(unknown, ["error", "drop"]))
         allowed = self._allowed(exclude, candidates).to(device)
@@ -238,6 +238,7 @@ class Recommender:
         by : "text" or "behaviour"
             Compare what the items' text says, or the head's rows: who is recommended alike.
         """
+        _check_k(k)
         if by not in ("text", "behaviour"):
             raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
         matrix = (
@@ -300,7 +301,7 @@ class Recommender:
         curves = folder / store.CURVES
         return cls(
             preset, model.eval(), catalogue, counts, store.read_vectors(folder),
-            metrics.get("stages", []), [], None,
+            metrics.get("stages", []), _read_evaluations(folder, metrics), None,
             curves.read_text(encoding="utf-8") if curves.is_file() else "",
         )  # fmt: skip
 
@@ -325,7 +326,7 @@ class Recommender:
         measured = [evaluation.to_dict() for evaluation in self.evaluations]
         store.write_metrics(folder, {"stages": self.stages, "evaluations": measured})
         for evaluation in self.evaluations:
-            if evaluation.protocol.part == "test":
+            if evaluation.protocol.part == "test" and evaluation.cases is not None:
                 pyarrow.parquet.write_table(evaluation.cases, folder / store.CASES)
         card = model_card(self.preset, self.evaluations, len(self.catalogue), folder / store.CURVES)
         (folder / store.CARD).write_text(card, encoding="utf-8")
@@ -336,15 +337,16 @@ class Recommender:
             return dataset
         log = dataset.interactions.drop_unused_items()
         missing = int((self.catalogue.lookup(log.item_ids) < 0).sum())
-        if missing or log.item_ids.type != self.catalogue.ids.type:
+        if missing:
             raise DataError(
                 f"{missing:,} of the data set's {log.n_items:,} items are not in this model's"
                 " catalogue.",
                 "Evaluate on the data that it was trained on, read with the same options.",
             )
-        return replace(
-            dataset, interactions=log.renumber_items(self.catalogue.ids), catalogue=self.catalogue
-        )
+        log = replace(log, item_ids=log.item_ids.cast(self.catalogue.ids.type))
+        log = log.renumber_items(self.catalogue.ids)
+        candidates: Candidates = "interacted" if log.item_counts().all() else "catalogue"
+        return Dataset(dataset.name, log, self.catalogue, candidates)
 
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
@@ -449,6 +451,21 @@ def _check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
         )
     if not np.isfinite(vectors).all():
         raise DataError("Some item vectors are not finite numbers.", "Repair or re-encode them.")
+
+
+def _check_k(k: int) -> None:
+    if k < 1:
+        raise ConfigError(f"k must be at least 1, not {k}.")
+
+
+def _read_evaluations(folder: Path, metrics: dict[str, Any]) -> list[Evaluation]:
+    """Read what was measured before saving; cases are kept of the test alone."""
+    found = []
+    for values in metrics.get("evaluations", []):
+        of_test = values["protocol"]["part"] == "test" and (folder / store.CASES).is_file()
+        cases = store.read_cases(folder) if of_test else None
+        found.append(Evaluation.from_dict(values, cases))
+    return found
 
 
 def _seen(histories: list[Ints]) -> Seen:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import AutoTokenizer
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
@@ -18,10 +18,15 @@ from lite_llm4rec.models.lite import JointText, LiteLLM4Rec
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.text.cache import VectorCache
-from lite_llm4rec.text.encoder import ItemLLM, encode_texts, fingerprint, tokenize
-from lite_llm4rec.text.resolve import load_pretrained
+from lite_llm4rec.text.encoder import (
+    ItemLLM,
+    encode_texts,
+    fingerprint,
+    load_tokenizer,
+    tokenize,
+)
 from lite_llm4rec.text.template import TEMPLATES
-from lite_llm4rec.train import Machine, StageConfig, fit
+from lite_llm4rec.train import Fitted, Machine, StageConfig, fit
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,8 @@ def text_vectors(
 ) -> npt.NDArray[np.float32]:
     """Encode texts with the Item LLM as it is, (N, text width); known texts come from the cache."""
     llm = ItemLLM.load(config.model, config.pooling)
-    tokenizer = load_pretrained(AutoTokenizer, config.model)
-    key = fingerprint(llm, config.max_tokens, config.precision)
+    tokenizer = load_tokenizer(config.model)
+    key = fingerprint(llm, tokenizer, config.max_tokens, config.precision)
     return encode_texts(
         llm,
         tokenizer,
@@ -97,7 +102,7 @@ def run_stages(
         model.head.requires_grad_(stage.train_head and not model.config.fix_head)
         if done.is_file():
             model.load_state_dict(load_file(done))
-            epochs, seconds = 0, 0.0
+            epochs, seconds = _read_cost(done)
         else:
             fitted = fit(
                 model, split, stage, folder / name, seed=preset.seed, machine=machine,
@@ -105,7 +110,7 @@ def run_stages(
             )  # fmt: skip
             epochs, seconds = fitted.epochs, fitted.seconds
             if is_main_process():
-                _save(model, done)
+                _save(model, done, fitted)
         if name == "joint":
             item_llm = _fold(model, dataset, preset.text, machine.name())
         results.append(_measure(model, dataset, split, name, epochs, seconds, machine.name()))
@@ -130,7 +135,7 @@ def _measure(
 def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig) -> None:
     """Put the Item LLM into the model."""
     llm = ItemLLM.load(config.model, config.pooling)
-    tokenizer = load_pretrained(AutoTokenizer, config.model)
+    tokenizer = load_tokenizer(config.model)
     tokens, mask = tokenize(tokenizer, item_texts(dataset, config), config.max_tokens)
     model.text = JointText(llm, tokens, mask)
 
@@ -139,7 +144,7 @@ def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig) -> None:
 def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str) -> ItemLLM:
     """Encode every item with the trained Item LLM into the table, and take the Item LLM out."""
     assert model.text is not None
-    tokenizer = load_pretrained(AutoTokenizer, config.model)
+    tokenizer = load_tokenizer(config.model)
     vectors = encode_texts(
         model.text.llm,
         tokenizer,
@@ -153,10 +158,18 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
     return item_llm
 
 
-def _save(model: LiteLLM4Rec, path: Path) -> None:
+def _save(model: LiteLLM4Rec, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial)
+    cost = {"epochs": str(fitted.epochs), "seconds": repr(fitted.seconds)}
+    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial, cost)
     os.replace(partial, path)
+
+
+def _read_cost(path: Path) -> tuple[int, float]:
+    """Read the epochs and seconds that a finished stage took."""
+    with safe_open(path, "pt") as file:
+        cost = file.metadata()
+    return int(cost["epochs"]), float(cost["seconds"])
 
 
 def as_rows(results: list[StageResult]) -> list[dict[str, Any]]:

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +37,7 @@ METRICS, CASES, CURVES, CARD, ITEM_LLM = (
     "item_llm",
 )
 COUNT_COLUMN = "training_interactions"
+_TAKE_ANOTHER = "Copy or train it again."
 
 
 @contextmanager
@@ -46,22 +46,43 @@ def replacing(path: Path) -> Iterator[Path]:
 
     A crash leaves the old folder or the new one, never half.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.exists() and not (path / CONFIG).is_file() and any(path.iterdir()):
-        raise StoreError(f"{path} exists and is not a run folder.", "Choose another folder.")
-    fresh = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    check_replaceable(path)
     try:
-        fresh.chmod(0o755)
-        yield fresh
-        old = fresh.with_name(f"{fresh.name}.old")
-        if path.exists():
-            os.replace(path, old)
-        os.replace(fresh, path)
-        shutil.rmtree(old, ignore_errors=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as beside:
+            fresh = Path(beside) / "new"
+            fresh.mkdir()
+            yield fresh
+            _swap(fresh, path)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error}", "Check room and rights.") from error
-    finally:
-        shutil.rmtree(fresh, ignore_errors=True)
+
+
+def check_replaceable(path: Path) -> None:
+    """See that a run folder may be written at `path`: nothing is there, or a run folder.
+
+    Raises
+    ------
+    StoreError
+        When something else is there.
+    """
+    if not path.exists() or (path / CONFIG).is_file():
+        return
+    if not path.is_dir() or any(path.iterdir()):
+        raise StoreError(f"{path} exists and is not a run folder.", "Choose another folder.")
+
+
+def _swap(fresh: Path, path: Path) -> None:
+    """Put `fresh` at `path`; what was there comes back if that fails."""
+    old = fresh.with_name("old")
+    if path.exists():
+        os.replace(path, old)
+    try:
+        os.replace(fresh, path)
+    except OSError:
+        if old.exists():
+            os.replace(old, path)
+        raise
 
 
 def write_config(folder: Path, config: dict[str, Any]) -> None:
@@ -81,9 +102,9 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     if not (folder / CONFIG).is_file():
         raise StoreError(f"{folder} is not a run folder: it has no {CONFIG}.", "Check the path.")
-    config: dict[str, Any] = _read_json(folder / CONFIG)
+    config = _read_json(folder / CONFIG)
     found = config.get("format_version")
-    if not isinstance(found, int):
+    if not isinstance(found, int) or found < 1:
         raise StoreError(f"{folder / CONFIG} names no format version.", "Is it a run folder?")
     if found > FORMAT_VERSION:
         raise StoreError(
@@ -92,6 +113,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     for version in range(found, FORMAT_VERSION):
         config = MIGRATIONS[version](config)
+    for key in ("preset", "backbone", "shape"):
+        if key not in config:
+            raise StoreError(f"{folder / CONFIG} is damaged: it has no '{key}'.", _TAKE_ANOTHER)
     return config
 
 
@@ -135,13 +159,13 @@ def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
     """Read catalogue.parquet: the catalogue and the training counts, (N,)."""
     with _explained(folder / CATALOGUE):
         table = pa.parquet.read_table(folder / CATALOGUE)
+        ids, counts = table["item_id"].combine_chunks(), table[COUNT_COLUMN].to_numpy()
     texts = {
         name.removeprefix("text."): table[name].combine_chunks()
         for name in table.column_names
         if name.startswith("text.")
     }
-    catalogue = Catalogue(table["item_id"].combine_chunks(), pa.table(texts))
-    return catalogue, table[COUNT_COLUMN].to_numpy()
+    return Catalogue(ids, pa.table(texts)), counts
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
@@ -152,8 +176,7 @@ def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
 def read_metrics(folder: Path) -> dict[str, Any]:
     """Read metrics.json; empty where there is none."""
     path = folder / METRICS
-    metrics: dict[str, Any] = _read_json(path) if path.is_file() else {}
-    return metrics
+    return _read_json(path) if path.is_file() else {}
 
 
 def read_cases(folder: Path) -> pa.Table:
@@ -169,15 +192,18 @@ def _explained(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise StoreError(f"{path} is missing.", "The run folder is not complete.") from error
     except (OSError, pa.ArrowInvalid, SafetensorError, KeyError) as error:
-        raise StoreError(f"{path} is damaged: {error}", "Copy or train it again.") from error
+        raise StoreError(f"{path} is damaged: {error}", _TAKE_ANOTHER) from error
 
 
 def _write_json(path: Path, values: dict[str, Any]) -> None:
     path.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path) -> dict[str, Any]:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise StoreError(f"{path} is damaged: {error}", "Copy or train it again.") from error
+        raise StoreError(f"{path} is damaged: {error}", _TAKE_ANOTHER) from error
+    if not isinstance(values, dict):
+        raise StoreError(f"{path} is damaged: it holds no object.", _TAKE_ANOTHER)
+    return values

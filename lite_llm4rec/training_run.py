@@ -18,6 +18,7 @@ from lite_llm4rec.paper.records import write_record
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.store import check_replaceable
 from lite_llm4rec.train import Machine
 
 
@@ -68,7 +69,10 @@ def train_run(
     ------
     ConfigError
         When the interrupted run there had other settings or other data.
+    StoreError
+        When `out` is something else than a run folder.
     """
+    check_replaceable(out)
     state = out.with_name(f"{out.name}.training")
     _claim(state, dataset, preset, restart)
     split = leave_one_out(dataset.interactions)
@@ -106,7 +110,7 @@ def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None
     }
     wanted = json.loads(json.dumps(settings))
     mark = state / "settings.json"
-    if restart and state.exists():
+    if restart and state.exists() and is_main_process():
         shutil.rmtree(state)
     if mark.is_file():
         found = json.loads(mark.read_text(encoding="utf-8"))

@@ -1,6 +1,8 @@
 """A prepared folder: two tables, ordered, filtered and checked once."""
 
 import json
+import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,20 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
     """Write a data set as a folder and return its facts.
 
     The mark file comes last, so a folder that was cut short is not taken for a whole one.
+
+    Raises
+    ------
+    DataError
+        When the folder holds tables of these names that were not made here.
     """
     log, catalogue = dataset.interactions, dataset.catalogue
+    tables = [folder / "interactions.parquet", folder / "items.parquet"]
+    if any(table.exists() for table in tables) and not (folder / MARK).is_file():
+        raise DataError(
+            f"{folder} holds tables that `lite-llm4rec prepare` did not make.",
+            "Choose another folder: they would be overwritten.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / MARK).unlink(missing_ok=True)
     interactions = pa.table(
         {
             "user_id": log.user_ids.take(pa.array(log.users)),
@@ -31,8 +43,11 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
     items = pa.table({"item_id": catalogue.ids})
     for column in catalogue.fields.column_names:
         items = items.append_column(column, catalogue.fields[column])
-    pa.parquet.write_table(interactions, folder / "interactions.parquet")
-    pa.parquet.write_table(items, folder / "items.parquet")
+    for table, path in zip((interactions, items), tables, strict=True):
+        pa.parquet.write_table(table, path.with_suffix(".part"))
+    (folder / MARK).unlink(missing_ok=True)
+    for path in tables:
+        os.replace(path.with_suffix(".part"), path)
     facts = {
         "name": name,
         "candidates": dataset.candidates,
@@ -69,9 +84,14 @@ def read_prepared(folder: Path) -> Dataset:
         user="user_id",
         item="item_id",
         time="timestamp",
+        text=pa.parquet.read_schema(folder / "items.parquet").names[1:],
         candidates="catalogue",
     )
     found = dataset.interactions.sequences_sha256
     if found != facts["sequences_sha256"]:
         raise DataError(f"{folder} has changed since it was prepared.", "Prepare it again.")
-    return Dataset(facts["name"], dataset.interactions, dataset.catalogue, facts["candidates"])
+    # A k-core leaves gaps in positions, after which they look like times.
+    log = replace(
+        dataset.interactions, time=facts["time"], duplicates_removed=facts["duplicates_removed"]
+    )
+    return Dataset(facts["name"], log, dataset.catalogue, facts["candidates"])

@@ -30,12 +30,10 @@ def find_title(titles: Sequence[str], words: str) -> int:
     UnknownItemError
         When no title or several match; they are named.
     """
-    exact = [place for place, title in enumerate(titles) if title.lower() == words.lower()]
-    if exact:
-        return exact[0]
     wanted = plain_title(words)
     plain = [plain_title(title) for title in titles]
     for matches in (
+        [place for place, title in enumerate(titles) if title.lower() == words.lower()],
         [place for place, title in enumerate(plain) if title == wanted],
         [place for place, title in enumerate(plain) if wanted in title],
     ):

@@ -117,7 +117,8 @@ class LiteLLM4Rec(SequenceModel):
         """Encode histories, (batch, width). Source: paper Eq. 4."""
         vectors = self.items(items) if self.text is None else self._encode_distinct(items, mask)
         states = self.backbone(self.dropout(vectors), mask)
-        return self.dropout(mean_pool(states, mask))
+        users: torch.Tensor = self.dropout(mean_pool(states, mask))
+        return users
 
     def item_matrix(self) -> torch.Tensor:
         """Return W_proj, (N, width). Source: paper Eq. 5."""

@@ -68,7 +68,10 @@ def read_records(root: Path) -> list[dict[str, Any]]:
     """
     records = []
     for path in sorted(root.rglob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON: {error}", "Move it away.") from error
         if "experiment" not in record:
             raise DataError(f"{path} is not a record: it names no experiment.", "Move it away.")
         records.append(record)

@@ -42,7 +42,7 @@ def _table(rows: list[dict[str, Any]]) -> str:
     for row in _popularity_once(rows):
         lines.append(f"| {' | '.join(_cells(row))} |")
     notes = [f"- {row['cell']}: {row['note']}" for row in rows if row.get("note")]
-    return "\n".join(lines + ([""] + notes if notes else []))
+    return "\n".join([*lines, *([""] if notes else []), *notes])
 
 
 def _popularity_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -11,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModel, T5EncoderModel
+from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.text.cache import VectorCache
@@ -122,11 +123,24 @@ def tokenize(
     return input_ids, mask
 
 
-def fingerprint(llm: ItemLLM, max_tokens: int, precision: Precision) -> str:
-    """Name an Item LLM by its weights and all settings that change its vectors."""
+def load_tokenizer(name: str | Path) -> Any:
+    """Load the tokenizer that goes with `ItemLLM.load(name)`.
+
+    Raises
+    ------
+    ConfigError, DownloadError
+    """
+    layout = read_layout(name)
+    where = {"subfolder": layout.subfolder} if layout.subfolder else {}
+    return load_pretrained(AutoTokenizer, name, **where)
+
+
+def fingerprint(llm: ItemLLM, tokenizer: Any, max_tokens: int, precision: Precision) -> str:
+    """Name an Item LLM by its weights, its vocabulary and all settings that change its vectors."""
     digest = hashlib.sha256(
         f"{llm.pooling} {llm.normalize} {max_tokens} {precision}\n{llm.model.config}".encode()
     )
+    digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
     for key, value in sorted(llm.state_dict().items()):
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import SafetensorError
+from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from lite_llm4rec.errors import ConfigError, DownloadError, LiteLLM4RecError
@@ -71,6 +72,8 @@ def load_pretrained(cls: Any, name: str | Path, **kwargs: Any) -> Any:
     """
     source = resolve_model(name)
     offline = _is_offline(source)
+    # Its bar for loading weights is done in a blink and would show even where silence is asked for.
+    transformers_logging.disable_progress_bar()
     try:
         loaded = cls.from_pretrained(source, local_files_only=offline, **kwargs)
         _check_vocabulary(loaded)

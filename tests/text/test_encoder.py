@@ -25,6 +25,7 @@ from lite_llm4rec.text.encoder import (
     ItemLLM,
     encode_texts,
     fingerprint,
+    load_tokenizer,
     mean_over_tokens,
     tokenize,
 )
@@ -309,19 +310,23 @@ def test_progress_can_be_silent(llm: ItemLLM, capsys: pytest.CaptureFixture[str]
 
 
 def test_fingerprint_changes_with_everything_that_matters(folders: dict[str, Path]) -> None:
-    base = fingerprint(ItemLLM.load(folders["bert"]), 64, "fp32")
-    assert fingerprint(ItemLLM.load(folders["bert"]), 64, "fp32") == base
+    tokenizer = load_tokenizer(folders["bert"])
+    base = fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 64, "fp32")
+    assert fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 64, "fp32") == base
     nudged = ItemLLM.load(folders["bert"])
     with torch.no_grad():
         next(nudged.parameters())[3, 3] += 1e-3
+    larger = load_tokenizer(folders["bert"])
+    larger.add_tokens(["unheard"])
     others = [
-        fingerprint(ItemLLM.load(folders["bert"], "cls"), 64, "fp32"),
-        fingerprint(ItemLLM.load(folders["bert"]), 32, "fp32"),
-        fingerprint(ItemLLM.load(folders["bert"]), 64, "bf16"),
-        fingerprint(nudged, 64, "fp32"),
-        fingerprint(ItemLLM(nudged.model, normalize=True), 64, "fp32"),
+        fingerprint(ItemLLM.load(folders["bert"], "cls"), tokenizer, 64, "fp32"),
+        fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 32, "fp32"),
+        fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 64, "bf16"),
+        fingerprint(nudged, tokenizer, 64, "fp32"),
+        fingerprint(nudged, larger, 64, "fp32"),
+        fingerprint(ItemLLM(nudged.model, normalize=True), tokenizer, 64, "fp32"),
     ]
-    assert len({base, *others}) == 6
+    assert len({base, *others}) == 7
 
 
 def test_packaged_minilm_equals_sentence_transformers() -> None:

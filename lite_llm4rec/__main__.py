@@ -1,0 +1,5 @@
+"""`python -m lite_llm4rec` is the command line."""
+
+from lite_llm4rec.cli import main
+
+main()
