@@ -23,7 +23,7 @@ lint: $(STAMP)
 	$(BIN)/lint-imports
 
 results: $(STAMP)
-	$(BIN)/lite-llm4rec results
+	$(BIN)/lite-llm4rec results --readme README.md
 
 bench: $(STAMP)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done

@@ -1,11 +1,7 @@
 """Texts per second of `encode_texts` against a plain loop in table order, both in one run."""
 
 import argparse
-import json
-import os
-import platform
 import statistics
-import subprocess
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,10 +9,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer
 
-from lite_llm4rec.text.encoder import ItemLLM, encode_texts, tokenize
-from lite_llm4rec.text.resolve import MINILM, load_pretrained
+from lite_llm4rec.paper.records import write_benchmark
+from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer, tokenize
+from lite_llm4rec.text.resolve import MINILM
 
 RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "encode_items.json"
 MAX_TOKENS = 64
@@ -55,20 +51,6 @@ def alternate(rivals: dict[str, Callable[[], Any]], repeats: int) -> dict[str, l
     return seconds
 
 
-def commit() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
 def count_batches(llm: ItemLLM, run: Callable[[], Any]) -> int:
     calls: list[int] = []
     hook = llm.register_forward_pre_hook(lambda *_: calls.append(1))
@@ -86,7 +68,7 @@ def main() -> None:
     options = parser.parse_args()
 
     texts = made_up_texts(options.texts, options.seed)
-    llm, tokenizer = ItemLLM.load(MINILM), load_pretrained(AutoTokenizer, MINILM)
+    llm, tokenizer = ItemLLM.load(MINILM), load_tokenizer(MINILM)
 
     def ours() -> Any:
         return encode_texts(
@@ -103,31 +85,25 @@ def main() -> None:
     difference = float(np.abs(ours() - plain()).max())
     seconds = alternate({"encode_texts": ours, "plain_loop": plain}, options.repeats)
     medians = {name: statistics.median(times) for name, times in seconds.items()}
-    record = {
-        "experiment": "benchmarks",
-        "cell": "encode_items",
-        "model": MINILM,
-        "texts": len(texts),
-        "seed": options.seed,
-        "max_tokens": MAX_TOKENS,
-        "batch_tokens": BATCH_TOKENS,
-        "batches": n_batches,
-        "largest_difference": difference,
-        "seconds": seconds,
-        "texts_per_second": {name: len(texts) / median for name, median in medians.items()},
-        "ratio": medians["plain_loop"] / medians["encode_texts"],
-        "machine": {
-            "processor": platform.processor() or platform.machine(),
-            "cores": os.cpu_count(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
-        "commit": commit(),
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=2)
-    options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(
+        write_benchmark(
+            options.out,
+            f"encoding {len(texts)} texts of mixed length with MiniLM: seconds of a plain unsorted"
+            " loop ÷ ours",
+            medians["plain_loop"] / medians["encode_texts"],
+            {
+                "model": MINILM,
+                "texts": len(texts),
+                "seed": options.seed,
+                "max_tokens": MAX_TOKENS,
+                "batch_tokens": BATCH_TOKENS,
+                "batches": n_batches,
+                "largest_difference": difference,
+                "seconds": seconds,
+                "texts_per_second": {name: len(texts) / median for name, median in medians.items()},
+            },
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -4,12 +4,10 @@ Each measurement is a process of its own, so that its peak memory is its own.
 """
 
 import argparse
-import json
 import math
 import multiprocessing
 import resource
 import statistics
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -86,20 +84,6 @@ def summary(turns: list[dict[str, Any]], rows: int) -> dict[str, Any]:
     }
 
 
-def commit() -> str | None:
-    try:
-        done = subprocess.run(
-            ["git", "rev-parse", "HEAD"],
-            cwd=Path(__file__).parent,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-    except (OSError, subprocess.CalledProcessError):
-        return None
-    return done.stdout.strip()
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=20_000_000)
@@ -118,24 +102,19 @@ def main() -> None:
     assert len(answers) == 1, f"The two do not prepare the same split: {answers}"
 
     # Only now: torch in this process would count in the peak of the processes it starts.
-    from lite_llm4rec.paper.records import machine
+    from lite_llm4rec.paper.records import write_benchmark
 
     both = {name: summary(each, options.rows) for name, each in turns.items()}
-    record = {
-        "experiment": "benchmarks",
-        "cell": "prepare",
-        "rows": options.rows,
-        "seed": options.seed,
-        **both["ours"],
-        "pandas": both["pandas"],
-        "ratio": round(both["pandas"]["seconds"] / both["ours"]["seconds"], 2),
-        "machine": {**machine(), "threads": THREADS},
-        "commit": commit(),
-    }
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(record, indent=2)
-    options.out.write_text(text + "\n", encoding="utf-8")
-    print(text)
+    print(
+        write_benchmark(
+            options.out,
+            f"Parquet with {options.rows:,} interactions → leave-one-out split: seconds of a pandas"
+            f" preparation ÷ ours ({both['ours']['seconds']} s, peak"
+            f" {both['ours']['peak_rss_mb']:,} MB against {both['pandas']['peak_rss_mb']:,} MB)",
+            both["pandas"]["seconds"] / both["ours"]["seconds"],
+            {"rows": options.rows, "seed": options.seed, **both},
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -345,13 +345,20 @@ def demo(
 def results(
     root: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
     out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/results.md"),
+    readme: Annotated[
+        Path | None, typer.Option(help="Also put the short table between this page's marks.")
+    ] = None,
 ) -> None:
     """Render the records under a folder as one Markdown page."""
-    from lite_llm4rec.paper.render import render
+    from lite_llm4rec.paper.render import put_between_marks, render, render_summary
 
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(render(root), encoding="utf-8")
     console.print(f"{out} written")
+    if readme is not None:
+        page = readme.read_text(encoding="utf-8")
+        readme.write_text(put_between_marks(page, render_summary(root)), encoding="utf-8")
+        console.print(f"{readme} written")
 
 
 def _ids(line: str | None) -> list[str]:

@@ -10,7 +10,7 @@ COLUMNS = ("stage", "epoch", "loss", "recall@10", "recall@20", "ndcg@10", "ndcg@
 def write_curves(state: Path, stages: list[str]) -> str:
     """Gather what Lightning logged of each stage under `state`, one row per validated epoch."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore")
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
     for stage in stages:
         epochs: dict[str, dict[str, str]] = {}

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import safe_open
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_model, save_model
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
@@ -101,7 +101,7 @@ def run_stages(
         model.items.vectors.requires_grad_(name == "vector" and stage.train_items)
         model.head.requires_grad_(stage.train_head and not model.config.fix_head)
         if done.is_file():
-            model.load_state_dict(load_file(done))
+            load_model(model, done)
             epochs, seconds = _read_cost(done)
         else:
             fitted = fit(
@@ -161,7 +161,7 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
 def _save(model: LiteLLM4Rec, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
     cost = {"epochs": str(fitted.epochs), "seconds": repr(fitted.seconds)}
-    save_file({key: value.contiguous() for key, value in model.state_dict().items()}, partial, cost)
+    save_model(model, str(partial), cost)  # not save_file: T5's Item LLM shares its embedding
     os.replace(partial, path)
 
 

@@ -159,7 +159,7 @@ def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
     """Read catalogue.parquet: the catalogue and the training counts, (N,)."""
     with _explained(folder / CATALOGUE):
         table = pa.parquet.read_table(folder / CATALOGUE)
-        ids, counts = table["item_id"].combine_chunks(), table[COUNT_COLUMN].to_numpy()
+        ids, counts = table["item_id"].combine_chunks(), table[COUNT_COLUMN].to_numpy().copy()
     texts = {
         name.removeprefix("text."): table[name].combine_chunks()
         for name in table.column_names

@@ -1,11 +1,22 @@
 """Small worlds that tests share."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
+from lite_llm4rec.preset import Preset, TextConfig
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.train import StageConfig
 
 torch.set_num_threads(1)
 
@@ -31,3 +42,75 @@ def ring_tables(users: int, items: int, length: int, seed: int) -> tuple[pa.Tabl
 def ring() -> Dataset:
     """A ring of 60 items, 200 users with 8 interactions: the next item is known exactly."""
     return Dataset.from_tables(*ring_tables(200, 60, 8, seed=0), name="ring")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep tests out of the user's cache; item vectors are shared between tests."""
+    monkeypatch.setenv("LITE_LLM4REC_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+@pytest.fixture(scope="session")
+def small_ring() -> Dataset:
+    """A ring of 20 items, 40 users with 6 interactions."""
+    return Dataset.from_tables(*ring_tables(40, 20, 6, seed=0), name="small-ring")
+
+
+def tiny_preset(**changes: Any) -> Preset:
+    """A T5 of width 32 with one layer, made from scratch; the vector stage alone."""
+    shape = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
+    model = LiteConfig("t5", from_scratch=True, shape=shape, history_length=5, dropout=0.0)
+    stage = StageConfig(strategy="all", epochs=10, batch=64, lr=1e-2, warmup=0.05)
+    return replace(Preset("tiny", model=model, vector=stage), **changes)
+
+
+def drawn_vectors(n_items: int, width: int = 16) -> npt.NDArray[np.float32]:
+    return np.random.default_rng(5).normal(size=(n_items, width)).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def trained(ring: Dataset) -> Recommender:
+    """Trained on the ring with brought vectors and measured; tests must not change it."""
+    vectors = drawn_vectors(len(ring.catalogue))
+    recommender = Recommender.fit(
+        ring, tiny_preset(), vectors=vectors, device="cpu", progress=False
+    )
+    recommender.evaluate(ring, part="valid")
+    recommender.evaluate(ring, part="test")
+    return recommender
+
+
+def untrained(dataset: Dataset, preset: Preset | None = None) -> Recommender:
+    """A recommender with random weights, where training does not matter."""
+    preset = preset or tiny_preset()
+    vectors = drawn_vectors(len(dataset.catalogue))
+    torch.manual_seed(0)
+    model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))
+    counts = dataset.interactions.item_counts()
+    return Recommender(preset, model.eval(), dataset.catalogue, counts, vectors, [], [])
+
+
+@pytest.fixture(scope="session")
+def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny T5 with a tokenizer that knows the titles of the rings, saved as a folder."""
+    words = ["[PAD]", "</s>", "[UNK]", "Thing", *[f"i{number:02}" for number in range(60)]]
+    inner = Tokenizer(
+        models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="[UNK]")
+    )
+    inner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=inner, unk_token="[UNK]", eos_token="</s>", pad_token="[PAD]"
+    )
+    config = T5Config(
+        vocab_size=len(words), d_model=16, d_kv=8, d_ff=32, num_layers=1, num_heads=2,
+        dropout_rate=0.0,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("text-model")
+    T5EncoderModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def text_preset(text_model: Path, **changes: Any) -> Preset:
+    return tiny_preset(text=TextConfig(str(text_model), max_tokens=8), **changes)

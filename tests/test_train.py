@@ -68,8 +68,8 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "weights.safetensors"
 
 
-# 16 steps an epoch: in the middle of the first, at the end of the first, in the middle of the last.
-@pytest.mark.parametrize("die_at", [7, 16, 40])
+# 16 steps an epoch: in the middle of the first, at the end of the first.
+@pytest.mark.parametrize("die_at", [7, 16])
 def test_killed_and_resumed_ends_at_the_same_weights(die_at: int, uninterrupted: Path, tmp_path: Path):
     from safetensors.torch import load_file
 

@@ -43,11 +43,6 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
     items = pa.table({"item_id": catalogue.ids})
     for column in catalogue.fields.column_names:
         items = items.append_column(column, catalogue.fields[column])
-    for table, path in zip((interactions, items), tables, strict=True):
-        pa.parquet.write_table(table, path.with_suffix(".part"))
-    (folder / MARK).unlink(missing_ok=True)
-    for path in tables:
-        os.replace(path.with_suffix(".part"), path)
     facts = {
         "name": name,
         "candidates": dataset.candidates,
@@ -59,6 +54,11 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
         "time_ties": log.time_ties,
         "sequences_sha256": log.sequences_sha256,
     }
+    for table, path in zip((interactions, items), tables, strict=True):
+        pa.parquet.write_table(table, path.with_suffix(".part"))
+    (folder / MARK).unlink(missing_ok=True)
+    for path in tables:
+        os.replace(path.with_suffix(".part"), path)
     (folder / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
     return facts
 

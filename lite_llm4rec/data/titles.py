@@ -33,7 +33,7 @@ def find_title(titles: Sequence[str], words: str) -> int:
     wanted = plain_title(words)
     plain = [plain_title(title) for title in titles]
     for matches in (
-        [place for place, title in enumerate(titles) if title.lower() == words.lower()],
+        [place for place, title in enumerate(titles) if title.lower() == words.strip().lower()],
         [place for place, title in enumerate(plain) if title == wanted],
         [place for place, title in enumerate(plain) if wanted in title],
     ):

@@ -13,6 +13,8 @@ import torch
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.evaluate import Evaluation
 
+BENCHMARKS = "benchmarks"  # speed and memory: written by benchmarks/, not evaluations
+
 
 def write_record(
     path: Path,
@@ -52,10 +54,33 @@ def write_record(
         "commit": commit(),
         **(details or {}),
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".part")
-    partial.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, path)
+    _write(path, record)
+
+
+def write_benchmark(path: Path, what: str, ratio: float, details: dict[str, Any]) -> str:
+    """Write a benchmark's ratio, measured side by side in one run, and return the text.
+
+    Parameters
+    ----------
+    what : str
+        What is divided by what, in words.
+    """
+    record = {
+        "experiment": BENCHMARKS,
+        "cell": path.stem,
+        "what": what,
+        "ratio": round(ratio, 2),
+        **details,
+        "machine": machine(),
+        "commit": commit(),
+    }
+    return _write(path, record)
+
+
+def read_benchmarks(root: Path) -> list[dict[str, Any]]:
+    """Read the benchmarks under a folder of results, in the order of their names."""
+    paths = sorted((root / BENCHMARKS).glob("*.json"))
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
 def read_records(root: Path) -> list[dict[str, Any]]:
@@ -68,6 +93,8 @@ def read_records(root: Path) -> list[dict[str, Any]]:
     """
     records = []
     for path in sorted(root.rglob("*.json")):
+        if path.is_relative_to(root / BENCHMARKS):
+            continue
         try:
             record = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
@@ -76,6 +103,15 @@ def read_records(root: Path) -> list[dict[str, Any]]:
             raise DataError(f"{path} is not a record: it names no experiment.", "Move it away.")
         records.append(record)
     return records
+
+
+def _write(path: Path, record: dict[str, Any]) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(record, indent=2) + "\n"
+    partial = path.with_suffix(".part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+    return text
 
 
 def machine() -> dict[str, Any]:

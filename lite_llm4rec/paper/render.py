@@ -4,8 +4,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from lite_llm4rec.paper.records import read_records
+from lite_llm4rec.errors import DataError
+from lite_llm4rec.paper.records import read_benchmarks, read_records
 
+SUMMARISED = "cpu"
+MARKS = ("<!-- results -->", "<!-- /results -->")
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 
 
@@ -24,7 +27,54 @@ def render(root: Path) -> str:
             tables.setdefault(_protocol_line(record), []).append(record)
         for line, rows in tables.items():
             parts += [f"**{line}**", _table(rows)]
+    benchmarks = read_benchmarks(root)
+    if benchmarks:
+        parts += ["## Benchmarks", _benchmarks(benchmarks)]
     return "\n\n".join(parts) + "\n"
+
+
+def _benchmarks(records: list[dict[str, Any]]) -> str:
+    lines = ["Ratios of both sides measured in turn in one run.", ""]
+    lines += ["| benchmark | what | ratio | machine | commit |", "|---|---|---|---|---|"]
+    for record in records:
+        machine = record["machine"]
+        place = f"{machine['processor']}, {machine['threads']} threads"
+        cells = [record["cell"], record["what"], f"{record['ratio']}×", place]
+        lines.append(f"| {' | '.join(cells)} | {record['commit'] or ''} |")
+    return "\n".join(lines)
+
+
+def render_summary(root: Path) -> str:
+    """Write the README's table: the records of the experiment `cpu`."""
+    lines = [
+        "| data set (candidates) | model | Recall@10 | NDCG@10 | training on 2 cores |",
+        "|---|---|---|---|---|",
+    ]
+    records = [record for record in read_records(root) if record["experiment"] == SUMMARISED]
+    for _, group in groupby(records, key=_protocol_line):
+        for row in _popularity_once(list(group)):
+            data = f"`{row['dataset']}` ({row['protocol']['n_candidates']:,})"
+            name = f"{row['model']} `{row['preset']}`" if row["preset"] else row["model"]
+            values = f"{_value(row, 'recall@10')} | {_value(row, 'ndcg@10')}"
+            lines.append(f"| {data} | {name} | {values} | {_clock(row['seconds'])} |")
+    return "\n".join(lines)
+
+
+def put_between_marks(page: str, text: str) -> str:
+    """Replace what stands between a page's marks by `text`.
+
+    Raises
+    ------
+    DataError
+        When the page has no marks.
+    """
+    head, begin, rest = page.partition(MARKS[0])
+    _, end, tail = rest.partition(MARKS[1])
+    if not begin or not end:
+        raise DataError(
+            f"The page has no marks {MARKS[0]} … {MARKS[1]}.", "Put them where it goes."
+        )
+    return f"{head}{begin}\n{text}\n{end}{tail}"
 
 
 def _protocol_line(record: dict[str, Any]) -> str:

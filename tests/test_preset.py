@@ -1,0 +1,134 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.lite import LiteConfig
+from lite_llm4rec.preset import (
+    Preset,
+    TextConfig,
+    load_preset,
+    preset_from_dict,
+    preset_names,
+    preset_text,
+)
+from lite_llm4rec.train import StageConfig
+
+PAPER = ("paper/ml-1m", "paper/movies", "paper/toys")
+
+
+def test_the_shipped_presets():
+    names = preset_names()
+    assert {"cpu/demo", "cpu/small", *PAPER} <= set(names)
+    assert names == sorted(names)
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_shipped_preset_loads_and_survives_json(name: str):
+    preset = load_preset(name)
+    assert preset.name == name
+    assert preset_from_dict(json.loads(json.dumps(to_dict(preset)))) == preset
+
+
+@pytest.mark.parametrize("name", PAPER)
+def test_every_setting_of_a_paper_preset_says_where_it_is_from(name: str):
+    lines = [line for line in preset_text(name).splitlines() if re.match(r"\w+ = ", line)]
+    assert len(lines) > 25
+    for line in lines:
+        _, mark, comment = line.partition("#")
+        assert mark and re.search(r"\b(paper|ours)\b", comment), line
+
+
+@pytest.mark.parametrize(
+    ("name", "dropout", "weight_decay", "warmup", "adam_eps"),
+    [
+        ("paper/ml-1m", 0.7, 0.0, 0.0, 1e-8),
+        ("paper/movies", 0.8, 0.1, 0.1, 1e-6),
+        ("paper/toys", 0.8, 0.1, 0.1, 1e-6),
+    ],
+)
+def test_what_the_paper_gives(
+    name: str, dropout: float, weight_decay: float, warmup: float, adam_eps: float
+):
+    """Section 5.1.4."""
+    preset = load_preset(name)
+    assert preset.text.model == preset.model.backbone == "google-t5/t5-small"
+    assert not preset.model.from_scratch
+    assert preset.model.items == "text"
+    assert preset.model.history_length == 20
+    assert preset.model.dropout == dropout
+    assert preset.joint is not None and preset.vector is not None
+    for stage in (preset.joint, preset.vector):
+        assert (stage.strategy, stage.batch, stage.lr) == ("sampling", 256, 5e-4)
+        assert (stage.patience, stage.validate_every) == (20, 1)
+        assert stage.weight_decay == weight_decay
+        assert stage.warmup == warmup
+        assert stage.adam_eps == adam_eps
+
+
+@pytest.mark.parametrize("name", [name for name in preset_names() if name.startswith("cpu/")])
+def test_cpu_presets_have_no_joint_stage(name: str):
+    preset = load_preset(name)
+    assert preset.joint is None
+    assert preset.vector is not None and preset.vector.precision == "fp32"
+
+
+def test_assignments_and_the_seed_win_over_the_file():
+    preset = load_preset(
+        "cpu/small",
+        ["vector.epochs=7", "model.dropout=0.5", "text.template=title/1", "joint.lr=1e-4"],
+        seed=9,
+    )
+    assert preset.vector is not None and preset.vector.epochs == 7
+    assert preset.model.dropout == 0.5
+    assert preset.text.template == "title/1"
+    assert preset.joint == StageConfig(lr=1e-4)
+    assert preset.seed == 9
+    plain = load_preset("cpu/small")
+    assert preset.vector == replace(plain.vector, epochs=7)  # type: ignore[type-var]
+    assert plain.seed == 0
+
+
+@pytest.mark.parametrize(
+    ("assignment", "words"),
+    [
+        ("model.dropuot=0.5", r"preset\.model has no setting 'dropuot'[\s\S]*'dropout'"),
+        ("vectr.epochs=5", r"preset has no setting 'vectr'[\s\S]*'vector'"),
+        ("vector.epochs=many", r"preset\.vector\.epochs should be int, not 'many'"),
+        ("vector.epochs=0", "must be positive"),
+        ("vector.strategy=al", r"preset\.vector\.strategy should be 'sampling' or 'all'"),
+        ("text.template=titel/1", r"No template 'titel/1'[\s\S]*'title/1'"),
+        ("vector.epochs", "not of the form"),
+    ],
+)
+def test_what_cannot_work_is_said(assignment: str, words: str):
+    with pytest.raises(ConfigError, match=words):
+        load_preset("cpu/small", [assignment])
+
+
+def test_an_unknown_preset_suggests_the_nearest():
+    with pytest.raises(ConfigError, match=r"No preset 'cpu/smal'\.[\s\S]*did you mean 'cpu/small'"):
+        load_preset("cpu/smal")
+    with pytest.raises(ConfigError, match=r"did you mean 'paper/toys'"):
+        preset_text("paper/toy")
+
+
+def test_a_file_by_its_path(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text('seed = 3\n[text]\nmodel = "minilm"\n[vector]\nepochs = 2\n')
+    preset = load_preset(str(path), ["vector.batch=8"])
+    assert preset == Preset(
+        str(path), 3, TextConfig("minilm"), vector=StageConfig(epochs=2, batch=8)
+    )
+    with pytest.raises(ConfigError, match="No such config file"):
+        load_preset(str(tmp_path / "none.toml"))
+
+
+def test_a_preset_needs_a_stage_that_can_train():
+    with pytest.raises(ConfigError, match=r"needs a \[joint\] or a \[vector\] stage"):
+        Preset()
+    with pytest.raises(ConfigError, match="joint stage trains the Item LLM"):
+        Preset(model=LiteConfig(items="id"), joint=StageConfig())

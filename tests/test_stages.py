@@ -1,0 +1,188 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lite_llm4rec import stages, store
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.evaluate import evaluate
+from lite_llm4rec.preset import Preset
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
+from lite_llm4rec.train import StageConfig
+from tests.conftest import text_preset
+
+STAGE = StageConfig(strategy="all", epochs=2, batch=40, lr=5e-3)
+TITLES = [f"Thing i{number:02}" for number in range(20)]
+
+
+def fit(dataset: Dataset, preset: Preset, folder: Path | None = None) -> Recommender:
+    return Recommender.fit(dataset, preset, folder=folder, device="cpu", progress=False)
+
+
+def encode(llm: ItemLLM, folder: Path) -> np.ndarray:
+    return encode_texts(llm, load_tokenizer(folder), TITLES, progress=False)
+
+
+def table(recommender: Recommender) -> np.ndarray:
+    vectors: np.ndarray = recommender.model.items.vectors.detach().numpy()
+    return vectors
+
+
+@pytest.fixture(scope="module")
+def joint(small_ring: Dataset, text_model: Path) -> Recommender:
+    return fit(small_ring, text_preset(text_model, joint=STAGE, vector=None))
+
+
+def test_the_table_after_the_joint_stage_is_what_the_tuned_item_llm_says(
+    joint: Recommender, text_model: Path
+):
+    before = encode(ItemLLM.load(text_model), text_model)
+    assert joint.item_llm is not None
+    after = encode(joint.item_llm, text_model)
+    np.testing.assert_allclose(table(joint), after, atol=1e-6)
+    np.testing.assert_allclose(joint.vectors, before, atol=1e-6)
+    assert np.abs(after - before).max() > 0.01
+    assert joint.model.text is None
+
+
+def test_one_row_per_stage(
+    joint: Recommender, small_ring: Dataset, text_model: Path
+):
+    both = fit(small_ring, text_preset(text_model, joint=STAGE, vector=STAGE))
+    assert [row["stage"] for row in both.stages] == ["joint", "vector"]
+    assert [row["epochs"] for row in both.stages] == [2, 2]
+    assert [row["stage"] for row in joint.stages] == ["joint"]
+    only = fit(small_ring, text_preset(text_model, vector=STAGE))
+    assert [row["stage"] for row in only.stages] == ["vector"]
+    assert only.item_llm is None
+    assert both.stages[0]["test"] == joint.stages[0]["test"]
+    for recommender in (both, joint, only):
+        split = leave_one_out(small_ring.interactions)
+        for part in ("valid", "test"):
+            found = evaluate(recommender.model, small_ring, split, part)  # type: ignore[arg-type]
+            assert recommender.stages[-1][part] == found.metrics
+    assert [line.split(",")[:2] for line in both.curves.splitlines()[1:]] == [
+        ["joint", "0"],
+        ["joint", "1"],
+        ["vector", "0"],
+        ["vector", "1"],
+    ]
+
+
+def test_the_vector_stage_goes_on_from_the_joint_stages_table(
+    joint: Recommender, small_ring: Dataset, text_model: Path
+):
+    still = StageConfig(strategy="all", epochs=1, batch=40, lr=1e-12)
+    both = fit(small_ring, text_preset(text_model, joint=STAGE, vector=still))
+    np.testing.assert_allclose(table(both), table(joint), atol=1e-6)
+    np.testing.assert_allclose(
+        both.model.head.weight.detach(), joint.model.head.weight.detach(), atol=1e-6
+    )
+
+
+def test_the_joint_stage_trains_no_table_and_the_vector_stage_does(
+    small_ring: Dataset, text_model: Path, monkeypatch: pytest.MonkeyPatch
+):
+    learnt: dict[str, dict[str, bool]] = {}
+    real = stages.fit
+
+    def spy(model: Any, *arguments: Any, **options: Any) -> Any:
+        learnt[options["name"]] = {
+            name: value.requires_grad for name, value in model.named_parameters()
+        }
+        return real(model, *arguments, **options)
+
+    monkeypatch.setattr(stages, "fit", spy)
+    once = StageConfig(strategy="all", epochs=1, batch=40, train_head=False)
+    kept = StageConfig(strategy="all", epochs=1, batch=40, train_items=False)
+    fit(small_ring, text_preset(text_model, joint=once, vector=kept))
+    fit(small_ring, text_preset(text_model, vector=STAGE))
+    assert not learnt["joint stage"]["items.vectors"]
+    assert any(on for name, on in learnt["joint stage"].items() if name.startswith("text."))
+    assert not learnt["joint stage"]["head.weight"]
+    assert all(learnt["vector stage"].values())
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_frozen_items_stay_in_the_vector_stage(
+    fixed: bool, small_ring: Dataset, text_model: Path
+):
+    stage = StageConfig(strategy="all", epochs=1, batch=40, train_items=not fixed)
+    found = fit(small_ring, text_preset(text_model, vector=stage))
+    assert np.array_equal(table(found), found.vectors) == fixed
+
+
+def test_a_stage_that_is_done_is_not_done_again(
+    small_ring: Dataset, text_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    preset = text_preset(text_model, joint=STAGE, vector=STAGE)
+    whole = fit(small_ring, preset)
+    called: list[str] = []
+    real = stages.fit
+
+    def die_in_the_vector_stage(*arguments: Any, **options: Any) -> Any:
+        called.append(options["name"])
+        if len(called) == 2:
+            raise KeyboardInterrupt
+        return real(*arguments, **options)
+
+    monkeypatch.setattr(stages, "fit", die_in_the_vector_stage)
+    with pytest.raises(KeyboardInterrupt):
+        fit(small_ring, preset, tmp_path)
+    resumed = fit(small_ring, preset, tmp_path)
+    again = fit(small_ring, preset, tmp_path)
+    assert called == ["joint stage", "vector stage", "vector stage"]
+    for found in (resumed, again):
+        assert torch.equal(found.model.head.weight, whole.model.head.weight)
+        assert np.array_equal(table(found), table(whole))
+        assert [row["epochs"] for row in found.stages] == [2, 2]
+        assert [row["test"] for row in found.stages] == [row["test"] for row in whole.stages]
+        assert found.curves == whole.curves
+        assert found.item_llm is not None
+    assert [row["seconds"] for row in again.stages] == [row["seconds"] for row in resumed.stages]
+    assert all(row["seconds"] > 0 for row in again.stages)
+
+
+def test_the_tuned_item_llm_is_saved_with_the_run(
+    joint: Recommender, text_model: Path, tmp_path: Path
+):
+    folder = joint.save(tmp_path / "run")
+    saved = ItemLLM.load(folder / store.ITEM_LLM)
+    np.testing.assert_allclose(encode(saved, text_model), table(joint), atol=1e-6)
+    history = [["i03", "i04"]]
+    assert Recommender.load(folder).recommend(history) == joint.recommend(history)
+
+
+def test_results_are_json(joint: Recommender):
+    assert json.loads(json.dumps(joint.stages)) == joint.stages
+
+
+def test_item_texts_follow_the_template(small_ring: Dataset, text_model: Path):
+    config = text_preset(text_model).text
+    assert stages.item_texts(small_ring, config) == TITLES
+
+
+def test_known_texts_come_from_the_cache(
+    text_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    config = text_preset(text_model).text
+    first = stages.text_vectors(TITLES, config, tmp_path, "cpu", False)
+
+    def fail(*_: Any) -> None:
+        raise AssertionError("encoded again")
+
+    monkeypatch.setattr(ItemLLM, "forward", fail)
+    assert np.array_equal(stages.text_vectors(TITLES, config, tmp_path, "cpu", False), first)
+
+
+def test_drawn_vectors_depend_on_the_seed_alone():
+    first = stages.random_vectors(500, 8, 1)
+    assert np.array_equal(first, stages.random_vectors(500, 8, 1))
+    assert not np.array_equal(first, stages.random_vectors(500, 8, 2))
+    assert first.dtype == np.float32
+    assert abs(first.mean()) < 0.05 and abs(first.std() - 1) < 0.05
