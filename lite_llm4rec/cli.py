@@ -201,6 +201,7 @@ def evaluate(
     if cases is not None:
         import pyarrow.parquet
 
+        cases.parent.mkdir(parents=True, exist_ok=True)
         pyarrow.parquet.write_table(found.cases, cases)
     _print_json(found.to_dict()) if as_json else show_evaluation(console, found)
 

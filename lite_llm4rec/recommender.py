@@ -111,6 +111,11 @@ class Recommender:
         torch.manual_seed(preset.seed)
         if vectors is None:
             vectors = _start_vectors(dataset, preset, machine.name(), progress)
+        elif preset.joint is not None:
+            raise ConfigError(
+                "Brought item vectors cannot go with a joint stage, which encodes the text itself.",
+                "Leave out one of the two.",
+            )
         vectors = np.ascontiguousarray(vectors, np.float32)
         _check_vectors(vectors, dataset)
         model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))

@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from lite_llm4rec.curves import next_version
 from lite_llm4rec.data.batching import make_batch
 from lite_llm4rec.data.sampling import STRATEGIES, Examples
 from lite_llm4rec.data.split import Split
@@ -289,7 +290,9 @@ def _trainer(
 
 def _loggers(folder: Path) -> list[Any]:
     """Curves as CSV, and for TensorBoard where it is installed."""
-    loggers: list[Any] = [CSVLogger(folder, name="", version="curves", flush_logs_every_n_steps=1)]
+    loggers: list[Any] = [
+        CSVLogger(folder, name="", version=next_version(folder), flush_logs_every_n_steps=1)
+    ]
     with contextlib.suppress(ModuleNotFoundError):
         loggers.append(TensorBoardLogger(str(folder), name="", version="tensorboard"))
     return loggers

@@ -112,7 +112,8 @@ def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None
     mark = state / "settings.json"
     if restart and state.exists() and is_main_process():
         shutil.rmtree(state)
-    if mark.is_file():
+    trained = any(state.rglob("*.ckpt")) or any(state.rglob("*.safetensors"))
+    if mark.is_file() and trained:
         found = json.loads(mark.read_text(encoding="utf-8"))
         if found != wanted:
             raise ConfigError(

@@ -30,19 +30,24 @@ class FakeHub(BaseHTTPRequestHandler):
     def log_message(self, *_: Any) -> None:
         pass
 
-    def do_HEAD(self) -> None:  # noqa: N802
+    def do_HEAD(self) -> None:
         self.do_GET()
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         path = self.path.partition("?")[0]
         for name, folder in self.repositories.items():
             if path.startswith(f"/api/models/{name}/tree/"):
                 files = [
-                    {"type": "file", "path": file.name, "size": file.stat().st_size, "oid": "0" * 40}
+                    {
+                        "type": "file",
+                        "path": file.name,
+                        "size": file.stat().st_size,
+                        "oid": "0" * 40,
+                    }
                     for file in sorted(folder.iterdir())
                 ]
                 return self.answer(json.dumps(files).encode())
-            if path.startswith(f"/api/models/{name}"):
+            if path == f"/api/models/{name}/revision/main":
                 return self.answer(json.dumps({"id": name, "sha": COMMIT, "siblings": []}).encode())
             if path.startswith(f"/{name}/resolve/{COMMIT}/"):
                 return self.answer((folder / path.rpartition("/")[2]).read_bytes())
@@ -100,6 +105,8 @@ def test_a_run_comes_from_the_hub_as_it_went(
     assert {path.name: path.read_bytes() for path in snapshot.iterdir()} == {
         path.name: path.read_bytes() for path in folder.iterdir()
     }
+    with pytest.raises(DownloadError, match="did not give it"):
+        Recommender.from_pretrained("acme/run", revision="v9")
     pinned = Recommender.from_pretrained("acme/run", revision=COMMIT)
     assert pinned.recommend(HISTORIES) == recommender.recommend(HISTORIES)
 

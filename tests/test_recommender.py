@@ -6,6 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -14,6 +15,7 @@ from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
 from lite_llm4rec.models.lite import LiteConfig
 from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
+from lite_llm4rec.train import StageConfig
 from tests.conftest import drawn_vectors, ring_tables, text_preset, tiny_preset, untrained
 
 HISTORIES = [["i03", "i04", "i05"], ["i59"], ["i10", "i11", "i12", "i13", "i14", "i15", "i16"]]
@@ -35,9 +37,7 @@ def by_number() -> Recommender:
 def test_it_recommends_what_comes_next_to_users_that_training_never_saw(trained: Recommender):
     found = trained.recommend(HISTORIES, k=3)
     following = ["i06", "i00", "i17"]
-    assert all(
-        target in ids for target, ids in zip(following, found.ids, strict=True)
-    ), found.ids
+    assert all(target in ids for target, ids in zip(following, found.ids, strict=True)), found.ids
     assert found.users is None
     assert found.notes == ["", "", ""]
     assert [title for title in found.titles[0]] == [f"Thing {name}" for name in found.ids[0]]
@@ -75,8 +75,7 @@ def test_scores_are_the_models_and_fall(trained: Recommender):
 def test_a_stream_reads_no_further_than_its_batch(trained: Recommender):
     rng = np.random.default_rng(0)
     histories = [
-        [f"i{number:02}" for number in rng.integers(0, 60, rng.integers(1, 9))]
-        for _ in range(3000)
+        [f"i{number:02}" for number in rng.integers(0, 60, rng.integers(1, 9))] for _ in range(3000)
     ]
     read = 0
 
@@ -163,9 +162,8 @@ def test_ids_keep_their_type(by_number: Recommender, trained: Recommender):
     st.none() | st.sets(st.integers(100, 111)),
 )
 @settings(max_examples=60, deadline=None)
-def test_nothing_comes_that_must_not(histories, k, exclude, candidates):
-    recommender = BY_NUMBER
-    found = recommender.recommend(
+def test_nothing_comes_that_must_not(by_number, histories, k, exclude, candidates):
+    found = by_number.recommend(
         histories,
         k,
         exclude=sorted(exclude),
@@ -182,9 +180,6 @@ def test_nothing_comes_that_must_not(histories, k, exclude, candidates):
         assert titles == [str(name) for name in ids]
         assert len(scores) == len(ids) and scores == sorted(scores, reverse=True)
         assert np.isfinite(scores).all()
-
-
-BY_NUMBER = untrained(numbered())
 
 
 def test_a_table_gives_one_list_per_user(trained: Recommender, tmp_path: Path):
@@ -267,15 +262,30 @@ def test_brought_vectors_of_a_wrong_kind_are_refused(small_ring: Dataset):
             Recommender.fit(small_ring, tiny_preset(), vectors=vectors, progress=False)
 
 
+def test_brought_vectors_leave_nothing_for_a_joint_stage(small_ring: Dataset, text_model: Path):
+    preset = text_preset(text_model, joint=StageConfig(epochs=1))
+    with pytest.raises(ConfigError, match="Brought item vectors cannot go with a joint stage"):
+        Recommender.fit(small_ring, preset, vectors=drawn_vectors(20), progress=False)
+
+
+def test_brought_vectors_may_be_any_array_of_numbers(small_ring: Dataset):
+    preset = tiny_preset(vector=StageConfig(epochs=1))
+    vectors = drawn_vectors(20)
+    for given_vectors in (vectors.astype(np.float64), torch.from_numpy(vectors), vectors.tolist()):
+        found = Recommender.fit(
+            small_ring, preset, vectors=given_vectors, device="cpu", progress=False
+        )
+        assert np.array_equal(found.vectors, vectors)
+        assert found.vectors.dtype == np.float32
+
+
 def test_ids_alone_are_enough_without_an_items_table():
     log, _ = ring_tables(40, 20, 6, seed=0)
     dataset = Dataset.from_tables(log)
     assert dataset.catalogue.without_text().all()
-    with pytest.raises(DataError, match=r'no item has any text[\s\S]*--set model.items="id"|No it'):
+    with pytest.raises(DataError, match=r'No item has any text[\s\S]*--set model.items="id"'):
         Recommender.fit(dataset, tiny_preset(), progress=False)
-    settings_of_model = LiteConfig(
-        **{**vars(tiny_preset().model), "items": "id", "id_width": 24}
-    )
+    settings_of_model = LiteConfig(**{**vars(tiny_preset().model), "items": "id", "id_width": 24})
     preset = tiny_preset(model=settings_of_model)
     recommender = Recommender.fit(dataset, preset, device="cpu", progress=False)
     assert recommender.vectors.shape == (20, 24)
@@ -301,9 +311,7 @@ def test_the_catalogues_text_is_encoded_into_the_start_vectors(
 ):
     from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
 
-    recommender = Recommender.fit(
-        small_ring, text_preset(text_model), device="cpu", progress=False
-    )
+    recommender = Recommender.fit(small_ring, text_preset(text_model), device="cpu", progress=False)
     expected = encode_texts(
         ItemLLM.load(text_model),
         load_tokenizer(text_model),

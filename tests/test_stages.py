@@ -50,9 +50,7 @@ def test_the_table_after_the_joint_stage_is_what_the_tuned_item_llm_says(
     assert joint.model.text is None
 
 
-def test_one_row_per_stage(
-    joint: Recommender, small_ring: Dataset, text_model: Path
-):
+def test_one_row_per_stage(joint: Recommender, small_ring: Dataset, text_model: Path):
     both = fit(small_ring, text_preset(text_model, joint=STAGE, vector=STAGE))
     assert [row["stage"] for row in both.stages] == ["joint", "vector"]
     assert [row["epochs"] for row in both.stages] == [2, 2]
@@ -109,9 +107,7 @@ def test_the_joint_stage_trains_no_table_and_the_vector_stage_does(
 
 
 @pytest.mark.parametrize("fixed", [True, False])
-def test_frozen_items_stay_in_the_vector_stage(
-    fixed: bool, small_ring: Dataset, text_model: Path
-):
+def test_frozen_items_stay_in_the_vector_stage(fixed: bool, small_ring: Dataset, text_model: Path):
     stage = StageConfig(strategy="all", epochs=1, batch=40, train_items=not fixed)
     found = fit(small_ring, text_preset(text_model, vector=stage))
     assert np.array_equal(table(found), found.vectors) == fixed
@@ -156,6 +152,14 @@ def test_the_tuned_item_llm_is_saved_with_the_run(
     np.testing.assert_allclose(encode(saved, text_model), table(joint), atol=1e-6)
     history = [["i03", "i04"]]
     assert Recommender.load(folder).recommend(history) == joint.recommend(history)
+
+
+def test_curves_have_the_epochs_that_were_validated(small_ring: Dataset, text_model: Path):
+    stage = StageConfig(strategy="all", epochs=4, batch=40, validate_every=2)
+    found = fit(small_ring, text_preset(text_model, vector=stage))
+    rows = [line.split(",") for line in found.curves.splitlines()[1:]]
+    assert [row[:2] for row in rows] == [["vector", "1"], ["vector", "3"]]
+    assert all(float(value) > 0 for row in rows for value in row[2:])
 
 
 def test_results_are_json(joint: Recommender):

@@ -110,7 +110,9 @@ def test_ids_of_any_type_come_back_as_they_were(tmp_path: Path):
 def test_text_fields_and_their_order_come_back(tmp_path: Path):
     import pyarrow as pa
 
-    table = pa.table({"item_id": [5, 3], "text.b": ["x", None], "a": ["", "y"], "title": ["t", "u"]})
+    table = pa.table(
+        {"item_id": [5, 3], "text.b": ["x", None], "a": ["", "y"], "title": ["t", "u"]}
+    )
     catalogue = Catalogue.from_table(table, text=["text.b", "title", "a"])
     store.write_catalogue(tmp_path, catalogue, np.array([4, 0]))
     found, counts = store.read_catalogue(tmp_path)
@@ -183,7 +185,9 @@ def test_what_is_no_run_folder_is_not_replaced(small_ring: Dataset, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "file", "thesis"]
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "item_vectors.safetensors", "catalogue.parquet"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "item_vectors.safetensors", "catalogue.parquet"]
+)
 def test_missing_and_damaged_files_are_named(name: str, small: Path):
     path = small / name
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
@@ -260,7 +264,9 @@ def test_weights_keep_every_bit(tmp_path: Path):
     assert all(torch.equal(found[name], state[name]) for name in state)
 
 
-def test_other_processes_of_a_run_write_nothing(small_ring: Dataset, tmp_path: Path, monkeypatch: Any):
+def test_other_processes_of_a_run_write_nothing(
+    small_ring: Dataset, tmp_path: Path, monkeypatch: Any
+):
     monkeypatch.setenv("LOCAL_RANK", "1")
     untrained(small_ring).save(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []

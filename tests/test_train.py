@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lite_llm4rec.config import from_dict
+from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, TrainingError
@@ -49,7 +50,9 @@ save_file(model.state_dict(), sys.argv[2])
 """
 
 
-def train(folder: Path, out: Path, die_at: int = -1, how: str = "SIGKILL") -> subprocess.CompletedProcess:
+def train(
+    folder: Path, out: Path, die_at: int = -1, how: str = "SIGKILL"
+) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder), str(out)],
         env={**os.environ, "DIE_AT": str(die_at), "HOW": how, "OMP_NUM_THREADS": "1"},
@@ -70,7 +73,9 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 # 16 steps an epoch: in the middle of the first, at the end of the first.
 @pytest.mark.parametrize("die_at", [7, 16])
-def test_killed_and_resumed_ends_at_the_same_weights(die_at: int, uninterrupted: Path, tmp_path: Path):
+def test_killed_and_resumed_ends_at_the_same_weights(
+    die_at: int, uninterrupted: Path, tmp_path: Path
+):
     from safetensors.torch import load_file
 
     weights = tmp_path / "weights.safetensors"
@@ -82,6 +87,8 @@ def test_killed_and_resumed_ends_at_the_same_weights(die_at: int, uninterrupted:
     expected, found = load_file(uninterrupted), load_file(weights)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+    rows = write_curves(tmp_path, ["state"]).splitlines()[1:]
+    assert [row.split(",")[:2] for row in rows] == [["state", str(epoch)] for epoch in range(3)]
 
 
 def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(uninterrupted: Path, tmp_path: Path):
@@ -127,7 +134,9 @@ def test_early_stop_counts_validations(ring: Dataset, tmp_path: Path):
         parameter.requires_grad_(False)
     model.head.weight.requires_grad_(True)
     stage = StageConfig(strategy="sampling", epochs=50, batch=200, lr=1e-12, patience=3)
-    fitted = fit(model, leave_one_out(ring.interactions), stage, tmp_path, machine=CPU, progress=False)
+    fitted = fit(
+        model, leave_one_out(ring.interactions), stage, tmp_path, machine=CPU, progress=False
+    )
     assert fitted.epochs == 4  # the first is the best, three more are not better
 
 
@@ -147,7 +156,9 @@ def test_a_non_finite_loss_stops_and_names_the_step(ring: Dataset, tmp_path: Pat
         (OSError(28, "No space left on device"), "The disk is full"),
     ],
 )
-def test_memory_and_disk_are_said_in_words(error, words, ring: Dataset, tmp_path: Path, monkeypatch):
+def test_memory_and_disk_are_said_in_words(
+    error, words, ring: Dataset, tmp_path: Path, monkeypatch
+):
     model = make("t5")
 
     def fail(batch):
@@ -218,8 +229,18 @@ def test_two_processes_end_where_one_does(tmp_path: Path):
     for devices in (1, 2):
         out = tmp_path / f"{devices}.safetensors"
         done = subprocess.run(
-            [sys.executable, str(tmp_path / "script.py"), str(tmp_path / f"s{devices}"), str(out), str(devices)],
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+            [
+                sys.executable,
+                str(tmp_path / "script.py"),
+                str(tmp_path / f"s{devices}"),
+                str(out),
+                str(devices),
+            ],
+            env={
+                **os.environ,
+                "PYTHONPATH": str(Path(__file__).parents[1]),
+                "OMP_NUM_THREADS": "1",
+            },
             capture_output=True,
             text=True,
             check=False,

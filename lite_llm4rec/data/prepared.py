@@ -59,7 +59,9 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
     (folder / MARK).unlink(missing_ok=True)
     for path in tables:
         os.replace(path.with_suffix(".part"), path)
-    (folder / MARK).write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    mark = (folder / MARK).with_suffix(".part")
+    mark.write_text(json.dumps(facts, indent=2) + "\n", encoding="utf-8")
+    os.replace(mark, folder / MARK)
     return facts
 
 

