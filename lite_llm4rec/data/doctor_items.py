@@ -1,0 +1,216 @@
+"""The doctor's checks of the items table, and of the two tables together."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.columns import text_columns
+from lite_llm4rec.data.doctor_report import (
+    Bools,
+    Finding,
+    Report,
+    column_or_note,
+    count,
+    is_text,
+    missing_findings,
+    missing_ids,
+    read_or_note,
+)
+from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.data.readers import name_of
+from lite_llm4rec.errors import DataError
+
+REPAIRS: dict[str, Callable[[pa.Array], pa.Array]] = {
+    "stripping spaces": pc.utf8_trim_whitespace,
+    "removing zero padding": lambda ids: pc.utf8_ltrim(ids, characters="0"),
+    "ignoring case": pc.utf8_lower,
+    "removing a final '.0'": lambda ids: pc.replace_substring_regex(ids, r"\.0$", ""),
+}
+HTML = r"</?[a-zA-Z][^>]*>|&[a-zA-Z]+;|&#\d+;"
+
+
+def examine_items(
+    source: Any,
+    item: str | None,
+    text: Sequence[str] | None,
+    log: Interactions | None,
+    report: Report,
+) -> None:
+    """Examine the items table, and the two together where there is a log."""
+    where = name_of(source)
+    table = read_or_note(source, where, report)
+    if table is None:
+        return
+    key = column_or_note(table, "item", item if item in table.column_names else None, where, report)
+    if key is None:
+        return
+    missing = missing_ids(table[key])
+    report.findings.extend(missing_findings(missing, "item", f"{where}, column '{key}'"))
+    if missing.all():
+        return
+    table = table.filter(pa.array(~missing)) if missing.any() else table
+    columns = _usable_text(table, key, text, where, report)
+    try:
+        catalogue = Catalogue.from_arrow(table, key, columns, where)
+    except (DataError, pa.ArrowException) as error:
+        message = f"{where} cannot serve as an items table: {error}"
+        report.findings.append(Finding("error", "items_table", message, "Cast to strings."))
+        return
+    report.facts.append(("items in the items table", f"{len(catalogue):,}"))
+    report.facts.append(("text fields", ", ".join(columns) or "none"))
+    report.findings.extend(_id_checks(table.num_rows, catalogue))
+    report.findings.extend(_text_checks(catalogue))
+    if log is not None:
+        report.findings.extend(_overlap_checks(log, catalogue))
+
+
+def _usable_text(
+    table: pa.Table, key: str, named: Sequence[str] | None, where: str, report: Report
+) -> list[str]:
+    """Choose the text columns that exist and are text, with a finding for each other one."""
+    if named is None:
+        return text_columns(table, key, None, where)
+    found = [column_or_note(table, "title", name, where, report) for name in named]
+    columns = [name for name in found if name is not None]
+    for name in list(columns):
+        kind = table[name].type
+        if pa.types.is_nested(kind) or pa.types.is_binary(kind):
+            columns.remove(name)
+            message = f"{where}, column '{name}' holds {kind}, which is no text."
+            remedy = "Join it into one string per item."
+            report.findings.append(Finding("error", "text_type", message, remedy))
+        elif not is_text(kind):
+            message = f"{where}, column '{name}' is given as text but holds {kind}."
+            remedy = "Leave it out unless its digits mean something as words, as a year does."
+            report.findings.append(Finding("warning", "numeric_text", message, remedy))
+    return columns
+
+
+def _id_checks(rows: int, catalogue: Catalogue) -> Iterator[Finding]:
+    if rows > len(catalogue):
+        yield Finding(
+            "warning",
+            "repeated_item_ids",
+            f"{rows - len(catalogue):,} rows of the items table repeat an id; the first row of"
+            " each counts.",
+            "Keep one row per item; of variants, the one whose text is best.",
+        )
+
+
+def _text_checks(catalogue: Catalogue) -> Iterator[Finding]:
+    empty = catalogue.without_text()
+    if empty.any():
+        yield Finding(
+            "warning",
+            "no_text",
+            f"{count(empty)} items ({empty.mean():.1%}) have no text, the first is"
+            f" {catalogue.ids[int(empty.argmax())].as_py()!r}.",
+            "Give them a title: without text nothing is known of an item before it is trained on.",
+        )
+    if empty.all():
+        return
+    yield from _shared_text_checks(catalogue, empty)
+    markup = pc.match_substring_regex(catalogue.fields[0], HTML).fill_null(False).to_numpy()
+    if markup.any():
+        yield Finding(
+            "warning",
+            "html",
+            f"{count(markup)} items have HTML in '{catalogue.fields.column_names[0]}', the first:"
+            f" {catalogue.fields[0][int(markup.argmax())].as_py()!r}.",
+            "Strip the tags and unescape the rest (html.unescape).",
+        )
+
+
+def _shared_text_checks(catalogue: Catalogue, empty: Bools) -> Iterator[Finding]:
+    columns = [column.fill_null("") for column in catalogue.fields.columns]
+    texts = pc.binary_join_element_wise(*columns, " | ").filter(pa.array(~empty))
+    counts = texts.value_counts()
+    times = counts.field("counts").to_numpy()
+    shared = int(times[times > 1].sum())
+    if shared:
+        most = int(times.argmax())
+        yield Finding(
+            "warning" if shared > 0.01 * len(catalogue) else "note",
+            "shared_text",
+            f"{shared:,} items share their whole text with another and cannot be told apart by it;"
+            f" most often ({times[most]:,} times) {_short(counts.field('values')[most].as_py())}.",
+            "Name more columns as text, or use item ids beside the text.",
+        )
+
+
+def _overlap_checks(log: Interactions, catalogue: Catalogue) -> Iterator[Finding]:
+    kinds = _id_kind(log.item_ids), _id_kind(catalogue.ids)
+    if kinds[0] != kinds[1]:
+        yield Finding(
+            "error",
+            "id_types",
+            f"Item ids are {kinds[0]} in the interactions and {kinds[1]} in the items table.",
+            "Give both columns one type, for example strings.",
+        )
+    ours, theirs = _comparable(log.item_ids), _comparable(catalogue.ids)
+    if ours.type != theirs.type:
+        return
+    known = pc.is_in(ours, value_set=theirs).to_numpy(zero_copy_only=False)
+    if not known.any():
+        yield Finding(
+            "error",
+            "no_common_ids",
+            "No item id of the interactions occurs in the items table"
+            f" ({log.item_ids[0].as_py()!r} against {catalogue.ids[0].as_py()!r}).",
+            "Check the id columns: the two tables must name items alike.",
+        )
+    elif not known.all():
+        yield _lacking(log, known)
+    yield from _near_checks(ours.filter(pa.array(~known)), theirs, bool(known.any()))
+    cold = ~pc.is_in(theirs, value_set=ours).to_numpy(zero_copy_only=False)
+    if cold.any():
+        yield Finding(
+            "note",
+            "cold_items",
+            f"{count(cold)} items of the items table ({cold.mean():.1%}) were never interacted"
+            " with.",
+            'Pass candidates="catalogue" to have them recommended too, by their text.',
+        )
+
+
+def _lacking(log: Interactions, known: Bools) -> Finding:
+    affected = int(log.item_counts()[~known].sum())
+    return Finding(
+        "warning",
+        "items_without_row",
+        f"{count(~known)} items of the interactions, as {log.item_ids[int(known.argmin())]!s},"
+        f" are not in the items table; {affected / len(log):.1%} of the interactions are theirs.",
+        "Add their rows; until then they are kept without text.",
+    )
+
+
+def _near_checks(unknown: pa.Array, theirs: pa.Array, some_match: bool) -> Iterator[Finding]:
+    if not is_text(unknown.type):
+        return
+    for name, repair in REPAIRS.items():
+        found = pc.sum(pc.is_in(repair(unknown), value_set=repair(theirs))).as_py() or 0
+        if found:
+            yield Finding(
+                "warning" if some_match else "error",
+                "ids_nearly_match",
+                f"{found:,} item ids of the interactions match the items table only after {name}.",
+                "Repair the ids in both tables alike; they are never changed here.",
+            )
+
+
+def _comparable(ids: pa.Array) -> pa.Array:
+    is_binary = pa.types.is_binary(ids.type) or pa.types.is_fixed_size_binary(ids.type)
+    return ids.cast(pa.binary() if is_binary else pa.string())
+
+
+def _id_kind(ids: pa.Array) -> str:
+    if pa.types.is_integer(ids.type):
+        return "integers"
+    return "text" if is_text(ids.type) else str(ids.type)
+
+
+def _short(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:59] + "…")

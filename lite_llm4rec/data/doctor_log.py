@@ -1,0 +1,346 @@
+"""The doctor's checks of the interactions."""
+
+import math
+import time as clock
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lite_llm4rec.data.doctor_report import (
+    Bools,
+    Finding,
+    Report,
+    as_finding,
+    column_or_note,
+    count,
+    is_text,
+    missing_findings,
+    missing_ids,
+    read_or_note,
+)
+from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.data.readers import name_of
+from lite_llm4rec.data.times import as_numbers, seconds_per_unit
+from lite_llm4rec.errors import DataError
+
+YEAR_1995 = 788_918_400  # in seconds since 1970; no log of a recommender is older
+LONG_HISTORY = 10_000
+FEW_USERS = 1_000  # below it, a recall of 0.1 is known to ±0.019 at best
+FEW_ITEMS = 100
+NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+MOMENT = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?$"
+UNIT_NAMES = {1_000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "nanoseconds"}
+
+
+def examine_log(source: Any, named: dict[str, str | None], report: Report) -> Interactions | None:
+    """Examine the interactions; return them as far as they can be read."""
+    where = name_of(source)
+    table = read_or_note(source, where, report)
+    if table is None:
+        return None
+    found = {role: column_or_note(table, role, name, where, report) for role, name in named.items()}
+    names = {role: name for role, name in found.items() if name is not None}
+    if "user" not in names or "item" not in names:
+        return None
+    columns = {role: table[name] for role, name in names.items()}
+    labels = {role: f"{where}, column '{name}'" for role, name in names.items()}
+    del table
+    before = len(report.findings)
+    rows = _usable_rows(columns, labels, report)
+    if not rows.any():
+        finding = Finding("error", "empty", f"{where} has no usable row.", "Repair what is above.")
+        report.findings.append(finding)
+        return None
+    if not rows.all():
+        columns = {role: column.filter(pa.array(rows)) for role, column in columns.items()}
+    times = _numbers(columns["time"], labels["time"], report) if "time" in columns else None
+    timed = times is not None
+    whole = timed and len(report.findings) == before
+    # Where nothing tells the time, the order of the rows does.
+    log = _build(columns, np.arange(rows.sum()) if times is None else times, where, report)
+    if log is None:
+        return None
+    report.facts.extend(_log_facts(log, timed, whole))
+    for check in LOG_CHECKS if timed else LOG_CHECKS[1:]:
+        report.findings.extend(check(log))
+    return log
+
+
+def _usable_rows(
+    columns: dict[str, pa.ChunkedArray], labels: dict[str, str], report: Report
+) -> Bools:
+    """Mark the rows that can be examined, with a finding for what the others lack."""
+    usable = np.ones(len(columns["user"]), bool)
+    for role, column in columns.items():
+        missing = missing_ids(column)
+        usable &= ~missing
+        report.findings.extend(missing_findings(missing, role, labels[role]))
+        if role == "time":
+            unreadable = _unreadable_times(column) & ~missing
+            usable &= ~unreadable
+            report.findings.extend(_unreadable_findings(unreadable, column, labels[role]))
+        elif pa.types.is_floating(column.type):
+            report.findings.append(_decimal_ids(labels[role]))
+            columns[role] = column.cast(pa.string())
+    return usable
+
+
+def _decimal_ids(label: str) -> Finding:
+    return Finding(
+        "error",
+        "decimal_ids",
+        f"{label} holds decimal numbers, which cannot serve as ids.",
+        "Cast it to integers or strings; a missing id often causes this in pandas.",
+    )
+
+
+def _unreadable_times(column: pa.ChunkedArray) -> Bools:
+    """Mark text that is no time: neither a number nor ISO 8601, whichever most rows are."""
+    if pa.types.is_floating(column.type):
+        endless: Bools = ~np.isfinite(column.to_numpy())
+        return endless
+    if not is_text(column.type):
+        return np.zeros(len(column), bool)
+    readable = [
+        pc.match_substring_regex(column, pattern).fill_null(False).to_numpy()
+        for pattern in (NUMBER, MOMENT)
+    ]
+    best: Bools = max(readable, key=np.count_nonzero)
+    return ~best
+
+
+def _unreadable_findings(
+    unreadable: Bools, column: pa.ChunkedArray, label: str
+) -> Iterator[Finding]:
+    if unreadable.any():
+        row = int(unreadable.argmax())
+        yield Finding(
+            "error",
+            "unreadable_time",
+            f"{label}: {count(unreadable)} of {len(unreadable):,} rows hold something that is no"
+            f" time, the first is row {row}: {column[row].as_py()!r}.",
+            "Use unix seconds or ISO 8601 text such as 2024-05-31T12:00:00, one form throughout.",
+        )
+
+
+def _numbers(column: pa.ChunkedArray, label: str, report: Report) -> npt.NDArray[Any] | None:
+    try:
+        return as_numbers(column, label)
+    except DataError as error:
+        report.findings.append(as_finding("unreadable_time", error))
+    except pa.ArrowException as error:
+        message = f"{label} holds no times: {error}"
+        report.findings.append(Finding("error", "unreadable_time", message, "Name another column."))
+    return None
+
+
+def _build(
+    columns: dict[str, pa.ChunkedArray], times: npt.NDArray[Any], where: str, report: Report
+) -> Interactions | None:
+    table = pa.table({"user": columns["user"], "item": columns["item"], "time": times})
+    try:
+        return Interactions.from_table(table, user="user", item="item", time="time")
+    except (DataError, pa.ArrowException) as error:
+        message = f"{where}: users or items cannot be identified: {error}"
+        report.findings.append(Finding("error", "id_type", message, "Cast them to strings."))
+        return None
+
+
+def _log_facts(log: Interactions, timed: bool, whole: bool) -> Iterator[tuple[str, str]]:
+    counts = np.sort(log.item_counts())[::-1]
+    top = math.ceil(len(counts) / 100)
+    yield "users", f"{log.n_users:,}"
+    yield "items", f"{log.n_items:,}"
+    yield "interactions", f"{len(log):,}"
+    yield "density", f"{len(log) / log.n_users / log.n_items:.4%}"
+    yield "median history", f"{np.median(log.lengths):g}"
+    yield "longest history", f"{log.lengths.max():,}"
+    yield "share of the top 1 % of items", f"{counts[:top].sum() / len(log):.1%}"
+    if timed and log.time == "unix":
+        unit = seconds_per_unit(log.times)
+        yield "time", f"{_date(log.times.min() / unit)} to {_date(log.times.max() / unit)}"
+    if whole:
+        yield "sequences_sha256", log.sequences_sha256
+
+
+def _time_checks(log: Interactions) -> Iterator[Finding]:
+    if log.time == "order":
+        yield Finding(
+            "note",
+            "positions",
+            "The time column is only a position within each user's history.",
+            "Split with leave_one_out or last_n; by_time needs real times.",
+        )
+        return
+    if len(log) > 1 and log.times.min() == log.times.max():
+        yield Finding(
+            "warning",
+            "constant_time",
+            "All interactions have the same time: their order is that of the table's rows.",
+            "Name the real time column, or make sure that the rows are in order.",
+        )
+        return
+    unit = seconds_per_unit(log.times)
+    if unit > 1:
+        yield Finding(
+            "note",
+            "time_unit",
+            f"Times are in {UNIT_NAMES[unit]}, judged by their size.",
+            "Nothing; the cuts of by_time are given in seconds all the same.",
+        )
+    yield from _date_checks(log, unit)
+    yield from _tie_checks(log)
+
+
+def _date_checks(log: Interactions, unit: int) -> Iterator[Finding]:
+    early = count(log.times < YEAR_1995 * unit)
+    future = count(log.times > clock.time() * unit)
+    if early != "0":
+        yield Finding(
+            "warning",
+            "early_time",
+            f"{early} interactions are from before 1995, the first from"
+            f" {_date(log.times.min() / unit)}.",
+            "Check the unit and the column: counters are fine for leave_one_out, not for by_time.",
+        )
+    if future != "0":
+        yield Finding(
+            "warning",
+            "future_time",
+            f"{future} interactions lie in the future, the last at"
+            f" {_date(log.times.max() / unit)}.",
+            "Check the clock and the unit; a log that mixes units is ordered wrongly.",
+        )
+
+
+def _tie_checks(log: Interactions) -> Iterator[Finding]:
+    ties = log.time_ties or 0
+    if not ties:
+        return
+    last = log.offsets[1:][log.lengths > 1] - 1
+    undecided = int(np.count_nonzero(log.times[last] == log.times[last - 1]))
+    share = ties / len(log)
+    yield Finding(
+        "warning" if share > 0.05 else "note",
+        "time_ties",
+        f"{ties:,} interactions ({share:.1%}) have the time of the user's one before; their order"
+        f" is the table's. For {undecided:,} users it decides which item is the last.",
+        "Keep the rows as they were logged, never sorted by item, and compare numbers only with"
+        " the same sequences_sha256.",
+    )
+
+
+def _repeat_checks(log: Interactions) -> Iterator[Finding]:
+    pairs = log.users.astype(np.int64) * log.n_items + log.items
+    pairs.sort()
+    repeats = int(np.count_nonzero(pairs[1:] == pairs[:-1]))
+    copies = _count_copies(log) if repeats else 0
+    if copies:
+        yield Finding(
+            "warning",
+            "duplicate_rows",
+            f"{copies:,} rows repeat another's user, item and time.",
+            'Pass duplicates="last" unless each of them was meant.',
+        )
+    if repeats > copies:
+        yield Finding(
+            "note",
+            "repeated_pairs",
+            f"{repeats - copies:,} interactions ({(repeats - copies) / len(log):.1%}) are of a user"
+            " with an item met before: repeat consumption, or double logging.",
+            'Pass duplicates="last" unless people do come back to an item; the seen filter never'
+            " recommends one twice.",
+        )
+
+
+def _count_copies(log: Interactions) -> int:
+    same = (log.times[1:] == log.times[:-1]) & (log.users[1:] == log.users[:-1])
+    tied = np.zeros(len(log), bool)
+    tied[1:] |= same
+    tied[:-1] |= same
+    users, times, items = log.users[tied], log.times[tied], log.items[tied]
+    order = np.lexsort((items, times, users))
+    equal = np.ones(max(len(order) - 1, 0), bool)
+    for values in (users[order], times[order], items[order]):
+        equal &= values[1:] == values[:-1]
+    return int(np.count_nonzero(equal))
+
+
+def _user_checks(log: Interactions) -> Iterator[Finding]:
+    single, short = log.lengths == 1, log.lengths < 3
+    if single.any():
+        yield Finding(
+            "note",
+            "one_item_users",
+            f"{count(single)} users ({single.mean():.1%}) have one interaction: nothing can be"
+            " learnt from them.",
+            "Nothing, or keep a core of users with more (core=…).",
+        )
+    if short.any():
+        yield Finding(
+            "warning" if short.mean() > 0.5 else "note",
+            "short_histories",
+            f"{count(short)} users ({short.mean():.1%}) have fewer than 3 interactions: they only"
+            " train, and no metric counts them.",
+            "Nothing, or keep a core of users with more (core=…).",
+        )
+    long = log.lengths > LONG_HISTORY
+    if long.any():
+        longest = int(log.lengths.argmax())
+        yield Finding(
+            "warning",
+            "long_histories",
+            f"{count(long)} users have more than {LONG_HISTORY:,} interactions, the most"
+            f" {log.user_ids[longest].as_py()!r} with {log.lengths[longest]:,}: robots?",
+            "Look at them, and drop them from the table if so.",
+        )
+
+
+def _item_checks(log: Interactions) -> Iterator[Finding]:
+    rare = log.item_counts() == 1
+    if rare.any():
+        yield Finding(
+            "note",
+            "rare_items",
+            f"{count(rare)} items ({rare.mean():.1%}) have one interaction.",
+            "Nothing: their text speaks for them. Without text, keep a core (core=…).",
+        )
+    if log.n_items < FEW_ITEMS:
+        yield Finding(
+            "warning",
+            "few_items",
+            f"There are only {log.n_items:,} items: a top 10 is {10 / log.n_items:.0%} of them.",
+            "Do not compare with numbers from larger catalogues.",
+        )
+
+
+def _size_checks(log: Interactions) -> Iterator[Finding]:
+    evaluated = int(np.count_nonzero(log.lengths >= 3))
+    if not evaluated:
+        yield Finding(
+            "error",
+            "nothing_to_evaluate",
+            "No user has the 3 interactions that training, a validation and a test item need.",
+            "Use a log with longer histories.",
+        )
+    elif evaluated < FEW_USERS:
+        half = 1.96 * math.sqrt(0.1 * 0.9 / evaluated)
+        yield Finding(
+            "warning",
+            "few_users",
+            f"With {evaluated:,} users to evaluate, the 95 % interval of a recall of 0.1 is"
+            f" ±{half:.3f}.",
+            "Do not decide on smaller differences; last_n gives more targets per user.",
+        )
+
+
+LOG_CHECKS = (_time_checks, _repeat_checks, _user_checks, _item_checks, _size_checks)
+
+
+def _date(seconds: float) -> str:
+    bounded = int(min(max(seconds, -1e14), 1e14))  # far past any calendar, within datetime64
+    return str(np.datetime64(bounded, "s").astype("datetime64[D]"))
