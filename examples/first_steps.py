@@ -9,6 +9,9 @@ print(f"{found.protocol.line()}\nrecall@10 {found.metrics['recall@10']:.2f}\n")
 recommender.save("runs/example")
 
 again = Recommender.load("runs/example")
-history = [again.find("The Midnight Graveyard, Part 1"), again.find("The Midnight Graveyard, Part 2")]
+history = [
+    again.find("The Midnight Graveyard, Part 1"),
+    again.find("The Midnight Graveyard, Part 2"),
+]
 print(again.recommend([history], k=3))
 print(again.similar_items(history[:1], k=3))

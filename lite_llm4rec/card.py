@@ -1,8 +1,8 @@
 """The model card of a run folder: what was trained on what, and what its numbers mean."""
 
 import csv
-from pathlib import Path
-from typing import Any
+import io
+import json
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.evaluate import Evaluation
@@ -12,8 +12,8 @@ METRIC_ORDER = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage
 CURVE_ROWS = 12
 
 
-def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curves: Path) -> str:
-    """Write the card as Markdown."""
+def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curves: str) -> str:
+    """Write the card as Markdown; `curves` is the text of curves.csv."""
     return (
         "\n\n".join(
             [
@@ -51,21 +51,8 @@ def _measured(evaluation: Evaluation) -> str:
     return "\n".join(lines).rstrip()
 
 
-def read_curve(path: Path) -> list[dict[str, float]]:
-    """Read the epochs' validation values from a curves file."""
-    if not path.is_file():
-        return []
-    with path.open(newline="") as file:
-        rows: list[dict[str, Any]] = list(csv.DictReader(file))
-    return [
-        {key: float(value) for key, value in row.items() if value and key != "stage"}
-        | {"stage": row["stage"]}
-        for row in rows
-    ]
-
-
-def _curve(path: Path) -> str:
-    rows = read_curve(path)
+def _curve(curves: str) -> str:
+    rows = list(csv.DictReader(io.StringIO(curves)))
     if not rows:
         return "## Curves\n\nNone recorded."
     step = max(1, -(-len(rows) // CURVE_ROWS))
@@ -74,13 +61,11 @@ def _curve(path: Path) -> str:
     lines += ["| stage | epoch | loss | valid recall@10 | valid ndcg@10 |", "|---|---|---|---|---|"]
     for row in shown:
         lines.append(
-            f"| {row['stage']} | {row['epoch'] + 1:.0f} | {row['loss']:.4f}"
-            f" | {row['recall@10']:.4f} | {row['ndcg@10']:.4f} |"
+            f"| {row['stage']} | {int(row['epoch']) + 1} | {float(row['loss']):.4f}"
+            f" | {float(row['recall@10']):.4f} | {float(row['ndcg@10']):.4f} |"
         )
     return "\n".join(lines)
 
 
 def _settings(preset: Preset) -> str:
-    import json
-
     return json.dumps(to_dict(preset), indent=2, ensure_ascii=False)

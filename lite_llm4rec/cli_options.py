@@ -78,6 +78,20 @@ def read_dataset(
             **columns,
         )
     assert data is not None
+    _refuse({**columns, "items": items}, candidates, Path(data).is_dir())
     if Path(data).is_dir():
         return read_prepared(Path(data))
     return load(data, root=root, candidates=candidates)  # type: ignore[arg-type]
+
+
+def _refuse(columns: dict[str, Any], candidates: str, prepared: bool) -> None:
+    """Refuse options that a named or prepared data set has already settled."""
+    plain = {"duplicates": "keep", "core": 0}
+    given = [name for name, value in columns.items() if value != plain.get(name)]
+    if prepared and candidates != "interacted":
+        given.append("candidates")
+    if given:
+        raise ConfigError(
+            f"--{given[0]} does not go with --data, whose tables are already settled.",
+            "Give it to `lite-llm4rec prepare`, or use --interactions and --items.",
+        )

@@ -13,6 +13,13 @@ from lite_llm4rec.data.doctor import Report
 from lite_llm4rec.evaluate import Evaluation, Protocol
 from lite_llm4rec.lists import Recommendations
 
+SHORT = {
+    "recall@10": "R@10",
+    "recall@20": "R@20",
+    "ndcg@10": "N@10",
+    "ndcg@20": "N@20",
+    "coverage@10": "C@10",
+}
 COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 
@@ -36,11 +43,12 @@ def show_results(
     console: Console, protocol: Protocol, rows: list[tuple[str, dict[str, float]]]
 ) -> None:
     """Show systems under one protocol."""
-    table = Table(caption=protocol.line(), caption_justify="left")
-    table.add_column("")
+    legend = f"R recall, N NDCG, C coverage\n{protocol.line()}"
+    table = Table(caption=legend, caption_justify="left")
+    table.add_column("", no_wrap=True)
     names = [name for name in METRIC_ORDER if all(name in metrics for _, metrics in rows)]
     for name in names:
-        table.add_column(name, justify="right")
+        table.add_column(SHORT.get(name, name), justify="right")
     for system, metrics in rows:
         table.add_row(system, *[f"{metrics[name]:.4f}" for name in names])
     console.print(table)

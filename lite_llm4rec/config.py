@@ -73,7 +73,10 @@ def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     for assignment in assignments:
         path, equals, text = assignment.partition("=")
         if not equals or not path:
-            raise ConfigError(f"'{assignment}' is not of the form section.key=value")
+            raise ConfigError(
+                f"'{assignment}' is not of the form section.key=value.",
+                "For example: vector.lr=5e-4",
+            )
         *sections, key = path.strip().split(".")
         target = result
         for section in sections:
@@ -108,7 +111,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if matched:
             return converted
     expected = " or ".join(_name(option) for option in options)
-    raise ConfigError(f"{where} should be {expected}, not {value!r}")
+    raise ConfigError(f"{where} should be {expected}, not {value!r}.", "Change its value.")
 
 
 def _convert(option: Any, value: Any) -> tuple[bool, Any]:

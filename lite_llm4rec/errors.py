@@ -69,6 +69,15 @@ class StoreError(LiteLLM4RecError):
     """A run folder that cannot be read or written."""
 
 
+def at_row(row: int) -> str:
+    """Name a row of a table in a message.
+
+    >>> at_row(3)
+    'row 3 (from 0)'
+    """
+    return f"row {row} (from 0)"
+
+
 def nearest(name: str, known: Iterable[object]) -> str:
     """Say which known names resemble `name`, as the end of an error message.
 

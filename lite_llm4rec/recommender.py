@@ -9,14 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow.parquet
 import torch
 
 from lite_llm4rec import hub, store
 from lite_llm4rec.card import model_card
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.curves import write_curves
-from lite_llm4rec.data.batching import from_lists
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Candidates, Dataset
 from lite_llm4rec.data.interactions import Ints
@@ -24,13 +22,15 @@ from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, DataError, StoreError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
+from lite_llm4rec.item_vectors import check_vectors, start_vectors
 from lite_llm4rec.lists import Recommendations, as_lists
 from lite_llm4rec.models.lite import LiteLLM4Rec
-from lite_llm4rec.paths import cache_root, is_main_process
+from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
-from lite_llm4rec.stages import as_rows, item_texts, random_vectors, run_stages, text_vectors
-from lite_llm4rec.text.encoder import ItemLLM
+from lite_llm4rec.rank_histories import rank_histories
+from lite_llm4rec.stages import as_rows, run_stages
+from lite_llm4rec.text.encoder import ItemLLM, load_tokenizer
 from lite_llm4rec.train import Machine
 
 EMPTY_HISTORY = "empty history: the most popular items"
@@ -54,7 +54,11 @@ class Recommender:
     stages : list of dict
         What each training stage took and scored.
     evaluations : list of Evaluation
-        What `evaluate` measured since training, saved with the model.
+        What `evaluate` measured, saved with the model.
+    item_llm : ItemLLM or None
+        The Item LLM as a joint stage left it.
+    curves : str
+        The validated epochs of all stages as CSV.
     """
 
     preset: Preset
@@ -110,14 +114,14 @@ class Recommender:
         machine = Machine(device, devices)
         torch.manual_seed(preset.seed)
         if vectors is None:
-            vectors = _start_vectors(dataset, preset, machine.name(), progress)
+            vectors = start_vectors(dataset, preset, machine.name(), progress)
         elif preset.joint is not None:
             raise ConfigError(
                 "Brought item vectors cannot go with a joint stage, which encodes the text itself.",
                 "Leave out one of the two.",
             )
         vectors = np.ascontiguousarray(vectors, np.float32)
-        _check_vectors(vectors, dataset)
+        check_vectors(vectors, dataset)
         model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))
         with tempfile.TemporaryDirectory() as temporary:
             state = Path(folder) if folder is not None else Path(temporary)
@@ -228,7 +232,9 @@ class Recommender:
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
             numbers = self._numbers(chunk, unknown)
-            items, scores = self._rank(numbers, min(k, len(self.catalogue)), allowed, include_seen)
+            items, scores = rank_histories(
+                self.model, self.counts, numbers, min(k, len(self.catalogue)), allowed, include_seen
+            )
             yield self._recommendations(names, numbers, items, scores)
 
     def similar_items(
@@ -279,9 +285,11 @@ class Recommender:
             store.write_vectors(folder, self.vectors)
             store.write_catalogue(folder, self.catalogue, self.counts)
             (folder / store.CURVES).write_text(self.curves, encoding="utf-8")
-            self._write_evaluations(folder)
+            store.write_evaluations(folder, self.stages, self.evaluations)
+            card = model_card(self.preset, self.evaluations, len(self.catalogue), self.curves)
+            (folder / store.CARD).write_text(card, encoding="utf-8")
             if self.item_llm is not None:
-                self.item_llm.model.save_pretrained(folder / store.ITEM_LLM)
+                self.item_llm.save(folder / store.ITEM_LLM)
         return target
 
     @classmethod
@@ -306,7 +314,8 @@ class Recommender:
         curves = folder / store.CURVES
         return cls(
             preset, model.eval(), catalogue, counts, store.read_vectors(folder),
-            metrics.get("stages", []), _read_evaluations(folder, metrics), None,
+            metrics.get("stages", []), store.read_evaluations(folder, metrics),
+            _read_item_llm(folder / store.ITEM_LLM, preset),
             curves.read_text(encoding="utf-8") if curves.is_file() else "",
         )  # fmt: skip
 
@@ -326,15 +335,6 @@ class Recommender:
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(Path(temporary) / "run")
             return hub.upload(folder, name, private=private, token=token)
-
-    def _write_evaluations(self, folder: Path) -> None:
-        measured = [evaluation.to_dict() for evaluation in self.evaluations]
-        store.write_metrics(folder, {"stages": self.stages, "evaluations": measured})
-        for evaluation in self.evaluations:
-            if evaluation.protocol.part == "test" and evaluation.cases is not None:
-                pyarrow.parquet.write_table(evaluation.cases, folder / store.CASES)
-        card = model_card(self.preset, self.evaluations, len(self.catalogue), folder / store.CURVES)
-        (folder / store.CARD).write_text(card, encoding="utf-8")
 
     def _align(self, dataset: Dataset) -> Dataset:
         """Number the data set's items as this model does."""
@@ -374,27 +374,6 @@ class Recommender:
         parts = np.split(numbers, np.cumsum(lengths)[:-1])
         return [part[part >= 0] for part in parts]
 
-    @torch.no_grad()
-    def _rank(
-        self, histories: list[Ints], k: int, allowed: torch.Tensor, include_seen: bool
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        items = torch.full((len(histories), k), -1)
-        scores = torch.full((len(histories), k), -torch.inf)
-        known = np.flatnonzero([len(history) > 0 for history in histories])
-        if len(known):
-            chosen = [histories[row] for row in known]
-            padded, mask = from_lists(chosen, self.model.history_length)
-            users = self.model.user_vectors(padded.to(allowed.device), mask.to(allowed.device))
-            seen = None if include_seen else _seen(chosen)
-            found, values = top_k(users, self.model.item_matrix(), k, seen, allowed)
-            items[known], scores[known] = found.cpu(), values.cpu()
-        if len(known) < len(histories):
-            counts = torch.from_numpy(self.counts)[:, None].float()
-            found, values = top_k(torch.ones(1, 1), counts, k, None, allowed.cpu())
-            empty = np.setdiff1d(np.arange(len(histories)), known)
-            items[empty], scores[empty] = found, values
-        return items, scores
-
     def _recommendations(
         self,
         names: list[Any] | None,
@@ -432,48 +411,14 @@ class Recommender:
         return self._titles
 
 
-def _start_vectors(
-    dataset: Dataset, preset: Preset, device: str, progress: bool
-) -> npt.NDArray[np.float32]:
-    """Encode the catalogue's text, or draw an id-only table."""
-    n_items = len(dataset.catalogue)
-    if preset.model.items == "id":
-        return random_vectors(n_items, preset.model.id_width, preset.seed)
-    if dataset.catalogue.without_text().all():
-        raise DataError(
-            "No item has any text, so there is nothing to encode.",
-            'Pass an items table, or use ids alone: --set model.items="id".',
-        )
-    texts = item_texts(dataset, preset.text)
-    return text_vectors(texts, preset.text, cache_root(), device, progress)
-
-
-def _check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
-    if vectors.ndim != 2 or len(vectors) != len(dataset.catalogue):
-        raise DataError(
-            f"The item vectors have the shape {vectors.shape}; {len(dataset.catalogue):,} rows,"
-            " one per item of the catalogue and in its order, are needed."
-        )
-    if not np.isfinite(vectors).all():
-        raise DataError("Some item vectors are not finite numbers.", "Repair or re-encode them.")
-
-
 def _check_k(k: int) -> None:
     if k < 1:
-        raise ConfigError(f"k must be at least 1, not {k}.")
+        raise ConfigError(f"k must be at least 1, not {k}.", "Ask for one item or more.")
 
 
-def _read_evaluations(folder: Path, metrics: dict[str, Any]) -> list[Evaluation]:
-    """Read what was measured before saving; cases are kept of the test alone."""
-    found = []
-    for values in metrics.get("evaluations", []):
-        of_test = values["protocol"]["part"] == "test" and (folder / store.CASES).is_file()
-        cases = store.read_cases(folder) if of_test else None
-        found.append(Evaluation.from_dict(values, cases))
-    return found
-
-
-def _seen(histories: list[Ints]) -> Seen:
-    lengths = [len(history) for history in histories]
-    rows = np.repeat(np.arange(len(histories)), lengths)
-    return Seen(torch.from_numpy(rows), torch.from_numpy(np.concatenate(histories)))
+def _read_item_llm(folder: Path, preset: Preset) -> ItemLLM | None:
+    if not folder.is_dir():
+        return None
+    llm = ItemLLM.load(folder, preset.text.pooling)
+    llm.tokenizer = load_tokenizer(folder)
+    return llm

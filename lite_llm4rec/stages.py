@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_model, save_model
@@ -14,18 +12,16 @@ from safetensors.torch import load_model, save_model
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import evaluate
+from lite_llm4rec.item_vectors import item_texts
 from lite_llm4rec.models.lite import JointText, LiteLLM4Rec
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
-from lite_llm4rec.text.cache import VectorCache
 from lite_llm4rec.text.encoder import (
     ItemLLM,
     encode_texts,
-    fingerprint,
     load_tokenizer,
     tokenize,
 )
-from lite_llm4rec.text.template import TEMPLATES
 from lite_llm4rec.train import Fitted, Machine, StageConfig, fit
 
 
@@ -38,37 +34,6 @@ class StageResult:
     seconds: float
     valid: dict[str, Any]
     test: dict[str, Any]
-
-
-def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
-    """Write each item's text in one line, (N,)."""
-    template = TEMPLATES[config.template]
-    return [template(record) for record in dataset.catalogue.records()]
-
-
-def text_vectors(
-    texts: list[str], config: TextConfig, cache: Path | None, device: str, progress: bool
-) -> npt.NDArray[np.float32]:
-    """Encode texts with the Item LLM as it is, (N, text width); known texts come from the cache."""
-    llm = ItemLLM.load(config.model, config.pooling)
-    tokenizer = load_tokenizer(config.model)
-    key = fingerprint(llm, tokenizer, config.max_tokens, config.precision)
-    return encode_texts(
-        llm,
-        tokenizer,
-        texts,
-        max_tokens=config.max_tokens,
-        cache=VectorCache(cache / "vectors", key, llm.width) if cache else None,
-        device=device,
-        precision=config.precision,
-        progress=progress,
-    )
-
-
-def random_vectors(n_items: int, width: int, seed: int) -> npt.NDArray[np.float32]:
-    """Draw an id-only table, (N, width), as transformers initialises embeddings."""
-    drawn = np.random.default_rng(seed).normal(0.0, 1.0, (n_items, width))
-    return drawn.astype(np.float32)
 
 
 def run_stages(
@@ -155,6 +120,7 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
     )
     model.items.vectors.copy_(torch.from_numpy(vectors))
     item_llm, model.text = model.text.llm, None
+    item_llm.tokenizer = tokenizer
     return item_llm
 
 

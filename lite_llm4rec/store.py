@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import StoreError
+from lite_llm4rec.evaluate import Evaluation
 from lite_llm4rec.version import VERSION
 
 FORMAT_VERSION = 1
@@ -168,9 +169,25 @@ def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
     return Catalogue(ids, pa.table(texts)), counts
 
 
-def write_metrics(folder: Path, metrics: dict[str, Any]) -> None:
-    """Write metrics.json."""
-    _write_json(folder / METRICS, metrics)
+def write_evaluations(
+    folder: Path, stages: list[dict[str, Any]], evaluations: list[Evaluation]
+) -> None:
+    """Write metrics.json, and one row per case of the test."""
+    measured = [evaluation.to_dict() for evaluation in evaluations]
+    _write_json(folder / METRICS, {"stages": stages, "evaluations": measured})
+    for evaluation in evaluations:
+        if evaluation.protocol.part == "test" and evaluation.cases is not None:
+            pyarrow.parquet.write_table(evaluation.cases, folder / CASES)
+
+
+def read_evaluations(folder: Path, metrics: dict[str, Any]) -> list[Evaluation]:
+    """Read what was measured before saving; cases are kept of the test alone."""
+    found = []
+    for values in metrics.get("evaluations", []):
+        of_test = values["protocol"]["part"] == "test" and (folder / CASES).is_file()
+        cases = read_cases(folder) if of_test else None
+        found.append(Evaluation.from_dict(values, cases))
+    return found
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

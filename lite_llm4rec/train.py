@@ -81,7 +81,10 @@ class StageConfig:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"No strategy '{self.strategy}'", nearest(self.strategy, STRATEGIES))
         if min(self.epochs, self.batch, self.patience, self.validate_every) < 1 or self.lr <= 0:
-            raise ConfigError("epochs, batch, patience, validate_every and lr must be positive.")
+            raise ConfigError(
+                "epochs, batch, patience, validate_every and lr must be positive.",
+                "Change the one that is not.",
+            )
 
 
 @dataclass(frozen=True)

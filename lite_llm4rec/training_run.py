@@ -1,6 +1,7 @@
 """One training run from data set to run folder, as `lite-llm4rec train` does it."""
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,7 +124,9 @@ def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None
             )
         return
     state.mkdir(parents=True, exist_ok=True)
-    mark.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    partial = mark.with_suffix(".part")
+    partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+    os.replace(partial, mark)
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:

@@ -166,27 +166,19 @@ def test_results_are_json(joint: Recommender):
     assert json.loads(json.dumps(joint.stages)) == joint.stages
 
 
-def test_item_texts_follow_the_template(small_ring: Dataset, text_model: Path):
-    config = text_preset(text_model).text
-    assert stages.item_texts(small_ring, config) == TITLES
-
-
-def test_known_texts_come_from_the_cache(
-    text_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    config = text_preset(text_model).text
-    first = stages.text_vectors(TITLES, config, tmp_path, "cpu", False)
-
-    def fail(*_: Any) -> None:
-        raise AssertionError("encoded again")
-
-    monkeypatch.setattr(ItemLLM, "forward", fail)
-    assert np.array_equal(stages.text_vectors(TITLES, config, tmp_path, "cpu", False), first)
-
-
-def test_drawn_vectors_depend_on_the_seed_alone():
-    first = stages.random_vectors(500, 8, 1)
-    assert np.array_equal(first, stages.random_vectors(500, 8, 1))
-    assert not np.array_equal(first, stages.random_vectors(500, 8, 2))
-    assert first.dtype == np.float32
-    assert abs(first.mean()) < 0.05 and abs(first.std() - 1) < 0.05
+def test_the_tuned_item_llm_is_loaded_and_saved_again(joint: Recommender, tmp_path: Path):
+    joint.save(tmp_path / "first")
+    loaded = Recommender.load(tmp_path / "first")
+    loaded.save(tmp_path / "second")
+    assert joint.item_llm is not None and loaded.item_llm is not None
+    tuned = encode_texts(joint.item_llm, joint.item_llm.tokenizer, TITLES, progress=False)
+    again = encode_texts(loaded.item_llm, loaded.item_llm.tokenizer, TITLES, progress=False)
+    assert np.array_equal(tuned, again)
+    files = [path for path in (tmp_path / "first").rglob("*") if path.is_file()]
+    assert {"model.safetensors", "tokenizer.json", "modules.json"} <= {
+        path.name for path in files if "item_llm" in path.parts
+    }
+    # transformers notes in tokenizer_config.json that a tokenizer came from a local folder.
+    for path in (path for path in files if path.name != "tokenizer_config.json"):
+        other = tmp_path / "second" / path.relative_to(tmp_path / "first")
+        assert other.read_bytes() == path.read_bytes(), path

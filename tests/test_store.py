@@ -122,7 +122,8 @@ def test_text_fields_and_their_order_come_back(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "writer", ["write_config", "write_weights", "write_vectors", "write_catalogue", "write_metrics"]
+    "writer",
+    ["write_config", "write_weights", "write_vectors", "write_catalogue", "write_evaluations"],
 )
 @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), KeyboardInterrupt()])
 def test_a_crash_leaves_the_old_folder(

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from lite_llm4rec.data.columns import find_column, text_columns
 from lite_llm4rec.data.readers import name_of, read_table
-from lite_llm4rec.errors import DataError, UnknownItemError
+from lite_llm4rec.errors import DataError, UnknownItemError, at_row
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,9 @@ class Catalogue:
         key = find_column(table, "item", item, where)
         if table[key].null_count:
             row = pc.index(table[key].is_null(), True).as_py()
-            raise DataError(f"{where}, column '{key}', row {row}: the id is missing.", "Drop it.")
+            raise DataError(
+                f"{where}, column '{key}', {at_row(row)}: the id is missing.", "Drop it."
+            )
         if table.num_rows == 0:
             raise DataError(f"{where} has no rows.", "Check how the table was made.")
         columns = text_columns(table, key, text, where)

@@ -25,7 +25,7 @@ from lite_llm4rec.data.doctor_report import (
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.readers import name_of
 from lite_llm4rec.data.times import as_numbers, seconds_per_unit
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import DataError, at_row
 
 YEAR_1995 = 788_918_400  # in seconds since 1970; no log of a recommender is older
 LONG_HISTORY = 10_000
@@ -122,7 +122,7 @@ def _unreadable_findings(
             "error",
             "unreadable_time",
             f"{label}: {count(unreadable)} of {len(unreadable):,} rows hold something that is no"
-            f" time, the first is row {row}: {column[row].as_py()!r}.",
+            f" time, the first is {at_row(row)}: {column[row].as_py()!r}.",
             "Use unix seconds or ISO 8601 text such as 2024-05-31T12:00:00, one form throughout.",
         )
 

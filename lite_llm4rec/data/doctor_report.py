@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.readers import read_table
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import DataError, at_row
 
 Bools = npt.NDArray[np.bool_]
 
@@ -103,8 +103,8 @@ def missing_findings(missing: Bools, role: str, label: str) -> Iterator[Finding]
         yield Finding(
             "error",
             f"missing_{role}",
-            f"{label}: {count(missing)} of {len(missing):,} rows have no {role}, the first is row"
-            f" {int(missing.argmax())}.",
+            f"{label}: {count(missing)} of {len(missing):,} rows have no {role}, the first is"
+            f" {at_row(int(missing.argmax()))}.",
             "Drop or repair these rows first.",
         )
 

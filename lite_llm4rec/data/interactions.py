@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.data.times import as_numbers
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import DataError, at_row
 
 Duplicates = Literal["keep", "first", "last"]
 Ints = npt.NDArray[np.integer[Any]]
@@ -223,7 +223,7 @@ def _encode(table: pa.Table, name: str, where: str) -> tuple[pa.Array, Ints]:
     if column.null_count:
         row = pc.index(column.is_null(), True).as_py()
         raise DataError(
-            f"{where}, column '{name}', row {row}: the id is missing"
+            f"{where}, column '{name}', {at_row(row)}: the id is missing"
             f" ({column.null_count:,} such rows).",
             "Drop or repair these rows first.",
         )

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import DataError, at_row
 
 # Years 2001–2286 written in milli-, micro- or nanoseconds are above these bounds; in seconds below.
 UNITS = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
@@ -30,7 +30,7 @@ def as_numbers(column: pa.ChunkedArray, where: str) -> npt.NDArray[Any]:
     if column.null_count:
         row = pc.index(column.is_null(), True).as_py()
         raise DataError(
-            f"{where}, row {row}: the time is missing ({column.null_count:,} such rows).",
+            f"{where}, {at_row(row)}: the time is missing ({column.null_count:,} such rows).",
             "Drop these rows, or give them a time.",
         )
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
@@ -56,7 +56,9 @@ def seconds_per_unit(times: npt.NDArray[Any]) -> int:
 def _whole_if_possible(numbers: npt.NDArray[np.float64], where: str) -> npt.NDArray[Any]:
     bad = ~np.isfinite(numbers)
     if bad.any():
-        raise DataError(f"{where}, row {int(bad.argmax())}: the time is not a number.", "Drop it.")
+        raise DataError(
+            f"{where}, {at_row(int(bad.argmax()))}: the time is not a number.", "Drop it."
+        )
     with np.errstate(invalid="ignore"):  # what int64 cannot hold stays a float
         whole = numbers.astype(np.int64)
     return whole if (whole == numbers).all() else numbers
@@ -70,7 +72,7 @@ def _parse_text(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
             continue
     row, value = _first_unreadable(column)
     raise DataError(
-        f"{where}, row {row}: {value!r} is not a time.",
+        f"{where}, {at_row(row)}: {value!r} is not a time.",
         "Use unix seconds, a time stamp type, or ISO 8601 text such as 2024-05-31T12:00:00.",
     )
 

@@ -18,6 +18,7 @@ from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.text.cache import VectorCache
 from lite_llm4rec.text.resolve import load_pretrained, read_layout
 
+SENTENCE = "sentence_transformers.models"
 Pooling = Literal["mean", "pooler", "cls"]
 Precision = Literal["fp32", "bf16"]
 
@@ -52,6 +53,7 @@ class ItemLLM(nn.Module):
         self.pooling = pooling
         self.normalize = normalize
         self.width: int = model.config.hidden_size
+        self.tokenizer: Any = None  # only where this Item LLM is to be saved
 
     @classmethod
     def load(cls, name: str | Path, pooling: Pooling | None = None) -> "ItemLLM":
@@ -83,6 +85,25 @@ class ItemLLM(nn.Module):
         if model.config.is_encoder_decoder and kind is AutoModel:
             model = model.get_encoder()
         return cls(model, chosen, layout.normalize).eval()
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that `load` and `load_tokenizer` read, in sentence-transformers' layout.
+
+        That layout has no name for BERT's pooler: there `load` must be told the pooling again.
+        """
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        if self.pooling == "pooler":
+            return
+        modules = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]
+        paths = ["", *(f"{place}_{kind}" for place, kind in enumerate(modules) if place)]
+        listed = [
+            {"idx": place, "name": str(place), "path": path, "type": f"{SENTENCE}.{kind}"}
+            for place, (kind, path) in enumerate(zip(modules, paths, strict=True))
+        ]
+        _write_json(folder / "modules.json", listed)
+        pooling = {"word_embedding_dimension": self.width, "pooling_mode": self.pooling}
+        _write_json(folder / paths[1] / "config.json", pooling)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Encode: (n, tokens) int64 twice → (n, width)."""
@@ -258,3 +279,8 @@ def _autocast(device: str, precision: Precision) -> Any:
     if precision == "bf16":
         return torch.autocast(torch.device(device).type, torch.bfloat16)
     return contextlib.nullcontext()
+
+
+def _write_json(path: Path, values: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")

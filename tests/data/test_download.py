@@ -187,9 +187,7 @@ def test_missing_file_is_not_tried_again(site: Site, path: Path) -> None:
     assert len(site.asked) == 1
 
 
-def test_silent_server_times_out(
-    site: Site, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_server_times_out(site: Site, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     silence = threading.Event()
     monkeypatch.setattr(download, "TIMEOUT", 0.05)
     monkeypatch.setattr(Site, "answer", lambda self, handler: silence.wait(5))

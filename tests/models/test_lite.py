@@ -100,9 +100,7 @@ def test_dropout_is_set_at_every_place_of_the_backbone():
     config = LiteConfig("t5", from_scratch=True, shape=SHAPES["t5"], dropout=0.7)
     model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32))
     rates = {
-        module.p
-        for module in model.backbone.modules()
-        if isinstance(module, torch.nn.Dropout)
+        module.p for module in model.backbone.modules() if isinstance(module, torch.nn.Dropout)
     }
     assert rates == {0.7}
 
@@ -117,9 +115,9 @@ def test_pretrained_weights_are_loaded_from_a_folder(tmp_path):
 
 
 def test_pretrained_bert_keeps_its_first_layers(tmp_path):
-    BertModel(BertConfig(**{**SHAPES["bert"], "num_hidden_layers": 3}, vocab_size=50)).save_pretrained(
-        tmp_path
-    )
+    BertModel(
+        BertConfig(**{**SHAPES["bert"], "num_hidden_layers": 3}, vocab_size=50)
+    ).save_pretrained(tmp_path)
     config = LiteConfig(str(tmp_path), shape={"num_hidden_layers": 2})
     model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32))
     assert len(model.backbone.model.encoder.layer) == 2

@@ -23,6 +23,7 @@ from lite_llm4rec.text import cache as cache_module
 from lite_llm4rec.text.cache import VectorCache
 from lite_llm4rec.text.encoder import (
     ItemLLM,
+    Pooling,
     encode_texts,
     fingerprint,
     load_tokenizer,
@@ -340,3 +341,22 @@ def test_packaged_minilm_equals_sentence_transformers() -> None:
     )
     expected = peer.SentenceTransformer(str(MODEL_DIR), device="cpu").encode(texts)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("pooling", "normalize"), [("mean", False), ("mean", True), ("cls", False), ("pooler", False)]
+)
+def test_a_saved_item_llm_says_the_same(
+    folders: dict[str, Path], tmp_path: Path, pooling: Pooling, normalize: bool
+) -> None:
+    llm = ItemLLM(ItemLLM.load(folders["bert"]).model, pooling, normalize).eval()
+    llm.tokenizer = load_tokenizer(folders["bert"])
+    llm.save(tmp_path / "saved")
+    again = ItemLLM.load(tmp_path / "saved", pooling if pooling == "pooler" else None)
+    assert (again.pooling, again.normalize) == (pooling, normalize)
+    texts = ["red toy", "a", "space story game"]
+    tokenizer = load_tokenizer(tmp_path / "saved")
+    assert np.array_equal(
+        encode_texts(again, tokenizer, texts, progress=False),
+        encode_texts(llm, llm.tokenizer, texts, progress=False),
+    )

@@ -1,0 +1,84 @@
+"""The item vectors that training begins with: encoded text, random numbers, or brought ones."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.errors import DataError
+from lite_llm4rec.paths import cache_root
+from lite_llm4rec.preset import Preset, TextConfig
+from lite_llm4rec.text.cache import VectorCache
+from lite_llm4rec.text.encoder import ItemLLM, encode_texts, fingerprint, load_tokenizer
+from lite_llm4rec.text.template import TEMPLATES
+
+
+def start_vectors(
+    dataset: Dataset, preset: Preset, device: str, progress: bool
+) -> npt.NDArray[np.float32]:
+    """Encode the catalogue's text, or draw an id-only table, (N, text width).
+
+    Raises
+    ------
+    DataError
+        When there is no text to encode.
+    """
+    n_items = len(dataset.catalogue)
+    if preset.model.items == "id":
+        return random_vectors(n_items, preset.model.id_width, preset.seed)
+    if dataset.catalogue.without_text().all():
+        raise DataError(
+            "No item has any text, so there is nothing to encode.",
+            'Pass an items table, or use ids alone: --set model.items="id".',
+        )
+    texts = item_texts(dataset, preset.text)
+    return text_vectors(texts, preset.text, cache_root(), device, progress)
+
+
+def check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
+    """See that brought vectors fit the catalogue.
+
+    Raises
+    ------
+    DataError
+        On a wrong shape or numbers that are not finite.
+    """
+    if vectors.ndim != 2 or len(vectors) != len(dataset.catalogue):
+        raise DataError(
+            f"The item vectors have the shape {vectors.shape}; {len(dataset.catalogue):,} rows,"
+            " one per item of the catalogue and in its order, are needed."
+        )
+    if not np.isfinite(vectors).all():
+        raise DataError("Some item vectors are not finite numbers.", "Repair or re-encode them.")
+
+
+def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
+    """Write each item's text in one line, (N,)."""
+    template = TEMPLATES[config.template]
+    return [template(record) for record in dataset.catalogue.records()]
+
+
+def text_vectors(
+    texts: list[str], config: TextConfig, cache: Path | None, device: str, progress: bool
+) -> npt.NDArray[np.float32]:
+    """Encode texts with the Item LLM as it is, (N, text width); known texts come from the cache."""
+    llm = ItemLLM.load(config.model, config.pooling)
+    tokenizer = load_tokenizer(config.model)
+    key = fingerprint(llm, tokenizer, config.max_tokens, config.precision)
+    return encode_texts(
+        llm,
+        tokenizer,
+        texts,
+        max_tokens=config.max_tokens,
+        cache=VectorCache(cache / "vectors", key, llm.width) if cache else None,
+        device=device,
+        precision=config.precision,
+        progress=progress,
+    )
+
+
+def random_vectors(n_items: int, width: int, seed: int) -> npt.NDArray[np.float32]:
+    """Draw an id-only table, (N, width), as transformers initialises embeddings."""
+    drawn = np.random.default_rng(seed).normal(0.0, 1.0, (n_items, width))
+    return drawn.astype(np.float32)
