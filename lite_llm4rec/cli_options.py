@@ -93,5 +93,7 @@ def _refuse(columns: dict[str, Any], candidates: str, prepared: bool) -> None:
     if given:
         raise ConfigError(
             f"--{given[0]} does not go with --data, whose tables are already settled.",
-            "Give it to `lite-llm4rec prepare`, or use --interactions and --items.",
+            "Leave it out, or make the folder again: `lite-llm4rec prepare` takes it."
+            if prepared
+            else "Leave it out, or give your own tables: --interactions and --items.",
         )

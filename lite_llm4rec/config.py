@@ -31,7 +31,7 @@ def from_dict(cls: type[T], values: dict[str, Any], where: str = "") -> T:
     try:
         return cls(**arguments)
     except TypeError as error:
-        raise ConfigError(f"{where}: {error}") from error
+        raise ConfigError(f"{where}: {error}", "Give what is missing.") from error
 
 
 def to_dict(config: Any) -> dict[str, Any]:
@@ -51,9 +51,9 @@ def read_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"No such config file: {path}") from error
+        raise ConfigError(f"No such config file: {path}", "Check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}", "Mend that place.") from error
 
 
 def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
@@ -82,7 +82,10 @@ def override(values: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         for section in sections:
             target = target.setdefault(section, {})
             if not isinstance(target, dict):
-                raise ConfigError(f"'{assignment}': '{section}' is a setting, not a section")
+                raise ConfigError(
+                    f"'{assignment}': '{section}' is a setting, not a section.",
+                    f"Set it as a whole: {section}=…",
+                )
         target[key] = _parse(text.strip())
     return result
 
@@ -111,7 +114,10 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if matched:
             return converted
     expected = " or ".join(_name(option) for option in options)
-    raise ConfigError(f"{where} should be {expected}, not {value!r}.", "Change its value.")
+    raise ConfigError(
+        f"{where} should be {expected}, not {value!r}.",
+        "Change it where it was set: in the preset's file, or in --set.",
+    )
 
 
 def _convert(option: Any, value: Any) -> tuple[bool, Any]:

@@ -73,9 +73,9 @@ def at_row(row: int) -> str:
     """Name a row of a table in a message.
 
     >>> at_row(3)
-    'row 3 (from 0)'
+    'row 3 (from 0, header not counted)'
     """
-    return f"row {row} (from 0)"
+    return f"row {row} (from 0, header not counted)"
 
 
 def nearest(name: str, known: Iterable[object]) -> str:

@@ -1,13 +1,15 @@
-"""What comes back from a recommender: lists in the caller's ids; and histories as lists."""
+"""Ids at the border: histories as they come → numbers; what comes back, in the caller's ids."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import pyarrow as pa
 
-from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.interactions import Interactions, Ints
 from lite_llm4rec.errors import DataError
 
 
@@ -101,6 +103,25 @@ def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[An
         lists = ([ids[item] for item in log.history(user)] for user in range(log.n_users))
         return iter(log.user_ids.to_pylist()), lists
     return None, map(_checked, histories)
+
+
+def item_numbers(
+    histories: list[Sequence[Any]], catalogue: Catalogue, unknown: Literal["error", "drop"]
+) -> list[Ints]:
+    """Translate histories of ids to numbers, all at once.
+
+    Raises
+    ------
+    UnknownItemError
+        When an id is not in the catalogue, unless `unknown` is "drop".
+    """
+    flat = [item for history in histories for item in history]
+    if not flat:
+        return [np.empty(0, np.int64) for _ in histories]
+    numbers = catalogue.numbers(flat) if unknown == "error" else catalogue.lookup(flat)
+    lengths = [len(history) for history in histories]
+    parts = np.split(numbers, np.cumsum(lengths)[:-1])
+    return [part[part >= 0] for part in parts]
 
 
 def _checked(history: Any) -> Sequence[Any]:

@@ -61,10 +61,14 @@ class Preset:
 
     def __post_init__(self) -> None:
         if self.joint is None and self.vector is None:
-            raise ConfigError("A preset needs a [joint] or a [vector] stage, or both.")
+            raise ConfigError(
+                "A preset needs a [joint] or a [vector] stage, or both.",
+                "Add one, for example: --set vector.epochs=200",
+            )
         if self.joint is not None and self.model.items == "id":
             raise ConfigError(
-                'The joint stage trains the Item LLM, which model.items = "id" lacks.'
+                'The joint stage trains the Item LLM, which model.items = "id" lacks.',
+                'Leave out [joint], or set model.items = "text".',
             )
 
 

@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -16,21 +16,21 @@ from lite_llm4rec.card import model_card
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.data.dataset import Candidates, Dataset
+from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.data.titles import find_title
-from lite_llm4rec.errors import ConfigError, DataError, StoreError, nearest
+from lite_llm4rec.errors import ConfigError, StoreError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
 from lite_llm4rec.item_vectors import check_vectors, start_vectors
-from lite_llm4rec.lists import Recommendations, as_lists
+from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
 from lite_llm4rec.models.lite import LiteLLM4Rec
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.stages import as_rows, run_stages
-from lite_llm4rec.text.encoder import ItemLLM, load_tokenizer
+from lite_llm4rec.text.encoder import ItemLLM
 from lite_llm4rec.train import Machine
 
 EMPTY_HISTORY = "empty history: the most popular items"
@@ -155,7 +155,7 @@ class Recommender:
         DataError
             When the data set's items are not this model's.
         """
-        dataset = self._align(dataset)
+        dataset = dataset.renumber(self.catalogue)
         split = split or leave_one_out(dataset.interactions)
         evaluation = evaluate(
             self.model, dataset, split, part, seen_filter=seen_filter, device=device, batch=batch,
@@ -231,7 +231,7 @@ class Recommender:
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
-            numbers = self._numbers(chunk, unknown)
+            numbers = item_numbers(chunk, self.catalogue, unknown)
             items, scores = rank_histories(
                 self.model, self.counts, numbers, min(k, len(self.catalogue)), allowed, include_seen
             )
@@ -315,7 +315,7 @@ class Recommender:
         return cls(
             preset, model.eval(), catalogue, counts, store.read_vectors(folder),
             metrics.get("stages", []), store.read_evaluations(folder, metrics),
-            _read_item_llm(folder / store.ITEM_LLM, preset),
+            store.read_item_llm(folder, preset.text.pooling),
             curves.read_text(encoding="utf-8") if curves.is_file() else "",
         )  # fmt: skip
 
@@ -336,23 +336,6 @@ class Recommender:
             folder = self.save(Path(temporary) / "run")
             return hub.upload(folder, name, private=private, token=token)
 
-    def _align(self, dataset: Dataset) -> Dataset:
-        """Number the data set's items as this model does."""
-        if dataset.catalogue.ids.equals(self.catalogue.ids):
-            return dataset
-        log = dataset.interactions.drop_unused_items()
-        missing = int((self.catalogue.lookup(log.item_ids) < 0).sum())
-        if missing:
-            raise DataError(
-                f"{missing:,} of the data set's {log.n_items:,} items are not in this model's"
-                " catalogue.",
-                "Evaluate on the data that it was trained on, read with the same options.",
-            )
-        log = replace(log, item_ids=log.item_ids.cast(self.catalogue.ids.type))
-        log = log.renumber_items(self.catalogue.ids)
-        candidates: Candidates = "interacted" if log.item_counts().all() else "catalogue"
-        return Dataset(dataset.name, log, self.catalogue, candidates)
-
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
         allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
         if candidates is not None:
@@ -361,18 +344,6 @@ class Recommender:
         if len(exclude):
             allowed[self.catalogue.numbers(list(exclude))] = False
         return allowed
-
-    def _numbers(self, histories: list[Sequence[Any]], unknown: str) -> list[Ints]:
-        """Translate histories of ids to numbers, all at once."""
-        lengths = [len(history) for history in histories]
-        flat = [item for history in histories for item in history]
-        if not flat:
-            return [np.empty(0, np.int64) for _ in histories]
-        numbers = (
-            self.catalogue.numbers(flat) if unknown == "error" else self.catalogue.lookup(flat)
-        )
-        parts = np.split(numbers, np.cumsum(lengths)[:-1])
-        return [part[part >= 0] for part in parts]
 
     def _recommendations(
         self,
@@ -414,11 +385,3 @@ class Recommender:
 def _check_k(k: int) -> None:
     if k < 1:
         raise ConfigError(f"k must be at least 1, not {k}.", "Ask for one item or more.")
-
-
-def _read_item_llm(folder: Path, preset: Preset) -> ItemLLM | None:
-    if not folder.is_dir():
-        return None
-    llm = ItemLLM.load(folder, preset.text.pooling)
-    llm.tokenizer = load_tokenizer(folder)
-    return llm

@@ -19,8 +19,9 @@ from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
 
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.errors import StoreError
+from lite_llm4rec.errors import ConfigError, StoreError
 from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.text.encoder import ItemLLM, Pooling, load_tokenizer
 from lite_llm4rec.version import VERSION
 
 FORMAT_VERSION = 1
@@ -167,6 +168,19 @@ def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
         if name.startswith("text.")
     }
     return Catalogue(ids, pa.table(texts)), counts
+
+
+def read_item_llm(folder: Path, pooling: Pooling | None) -> ItemLLM | None:
+    """Read the Item LLM that a joint stage tuned, with its tokenizer; None where there is none."""
+    path = folder / ITEM_LLM
+    if not path.is_dir():
+        return None
+    try:
+        llm = ItemLLM.load(path, pooling)
+        llm.tokenizer = load_tokenizer(path)
+    except ConfigError as error:
+        raise StoreError(f"{path} is damaged: {error.problem}", _TAKE_ANOTHER) from error
+    return llm
 
 
 def write_evaluations(

@@ -60,7 +60,8 @@ class StageConfig:
     train_items : bool
         Whether the item vectors learn in this stage.
     precision : "fp32" or "bf16"
-        fp16 is not offered: T5 overflows in it.
+        bf16 is for GPUs and processors that have it; elsewhere it is slow. fp16 is not offered:
+        T5 overflows in it.
     """
 
     strategy: Literal["sampling", "all"] = "sampling"
@@ -80,11 +81,12 @@ class StageConfig:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"No strategy '{self.strategy}'", nearest(self.strategy, STRATEGIES))
-        if min(self.epochs, self.batch, self.patience, self.validate_every) < 1 or self.lr <= 0:
-            raise ConfigError(
-                "epochs, batch, patience, validate_every and lr must be positive.",
-                "Change the one that is not.",
-            )
+        for name in ("epochs", "batch", "patience", "validate_every", "lr"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(
+                    f"{name} must be positive, not {getattr(self, name)}.",
+                    f"For example: {name} = {getattr(StageConfig, name)}",
+                )
 
 
 @dataclass(frozen=True)

@@ -123,10 +123,11 @@ def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None
                 "Run it again with its own settings, name another --out, or give it up: --restart",
             )
         return
-    state.mkdir(parents=True, exist_ok=True)
-    partial = mark.with_suffix(".part")
-    partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-    os.replace(partial, mark)
+    if is_main_process():
+        state.mkdir(parents=True, exist_ok=True)
+        partial = mark.with_suffix(".part")
+        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, mark)
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:

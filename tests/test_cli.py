@@ -192,7 +192,13 @@ def with_other_items(text: str) -> str:
     ("breakage", "words"),
     [
         (without_time, ["broken.csv has no column that looks like the time", "--time"]),
-        (with_bad_time, ["broken.csv, column 'timestamp', row 3 (from 0): 'soon' is not a time"]),
+        (
+            with_bad_time,
+            [
+                "broken.csv, column 'timestamp', row 3 (from 0, header not counted)",
+                "'soon' is not a time",
+            ],
+        ),
         (with_other_items, ["No item id of the interactions occurs in the items table", "'j"]),
     ],
 )

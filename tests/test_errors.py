@@ -1,5 +1,7 @@
+import ast
 import inspect
 import pickle
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -24,6 +26,19 @@ def test_every_error_is_of_the_family() -> None:
     raised = [value for value in classes if issubclass(value, Exception)]
     assert len(raised) >= 8
     assert all(issubclass(value, LiteLLM4RecError) for value in raised)
+
+
+def test_every_wrong_setting_is_told_with_its_remedy() -> None:
+    package = Path(errors.__file__).parent
+    calls = [
+        (path.name, node)
+        for path in package.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "ConfigError"
+    ]
+    assert len(calls) > 20
+    bare = [f"{name}:{node.lineno}" for name, node in calls if len(node.args) < 2]
+    assert bare == []
 
 
 def test_a_missing_extra_says_how_to_install_it() -> None:

@@ -9,6 +9,7 @@ import torch
 from lite_llm4rec import stages, store
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.errors import StoreError
 from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
@@ -178,7 +179,14 @@ def test_the_tuned_item_llm_is_loaded_and_saved_again(joint: Recommender, tmp_pa
     assert {"model.safetensors", "tokenizer.json", "modules.json"} <= {
         path.name for path in files if "item_llm" in path.parts
     }
-    # transformers notes in tokenizer_config.json that a tokenizer came from a local folder.
-    for path in (path for path in files if path.name != "tokenizer_config.json"):
+    assert len(files) == sum(path.is_file() for path in (tmp_path / "second").rglob("*"))
+    for path in files:
         other = tmp_path / "second" / path.relative_to(tmp_path / "first")
         assert other.read_bytes() == path.read_bytes(), path
+
+
+def test_a_damaged_item_llm_is_named(joint: Recommender, tmp_path: Path):
+    folder = joint.save(tmp_path / "run")
+    (folder / store.ITEM_LLM / "model.safetensors").unlink()
+    with pytest.raises(StoreError, match="item_llm is damaged"):
+        Recommender.load(folder)

@@ -110,6 +110,22 @@ def test_a_run_that_was_stopped_before_it_learnt_anything_stands_in_nobodys_way(
         run(small_ring, preset, tmp_path / "run")
 
 
+def test_the_settings_of_a_run_are_written_whole_or_not_at_all(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def crash(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lite_llm4rec.training_run.os.replace", crash)
+        with pytest.raises(KeyboardInterrupt):
+            run(small_ring, preset, tmp_path / "run")
+    assert not (tmp_path / "run.training" / "settings.json").exists()
+    interrupt(monkeypatch, small_ring, preset, tmp_path / "run")
+    left = {path.name for path in (tmp_path / "run.training").glob("settings.*")}
+    assert left == {"settings.json"}
+
+
 def test_an_interrupted_run_goes_on(
     small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -122,6 +122,29 @@ class Dataset:
             log = log.renumber_items(catalogue.ids)
         return cls(name, log, catalogue, candidates)
 
+    def renumber(self, catalogue: Catalogue) -> "Dataset":
+        """Number the items as a model's catalogue does, and take that catalogue.
+
+        Raises
+        ------
+        DataError
+            When items occur that the catalogue does not hold.
+        """
+        if self.catalogue.ids.equals(catalogue.ids):
+            return self
+        log = self.interactions.drop_unused_items()
+        missing = int((catalogue.lookup(log.item_ids) < 0).sum())
+        if missing:
+            raise DataError(
+                f"{missing:,} of the data set's {log.n_items:,} items are not in this model's"
+                " catalogue.",
+                "Evaluate on the data that it was trained on, read with the same options.",
+            )
+        log = replace(log, item_ids=log.item_ids.cast(catalogue.ids.type))
+        log = log.renumber_items(catalogue.ids)
+        candidates: Candidates = "interacted" if log.item_counts().all() else "catalogue"
+        return Dataset(self.name, log, catalogue, candidates)
+
 
 def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """Give the type that holds the ids of both, where they differ in width only."""

@@ -236,7 +236,9 @@ def big_log(users: int, items: int, interactions: int, seed: int = 0) -> pa.Tabl
         When one of the numbers is not positive.
     """
     if min(users, items, interactions) < 1:
-        raise ConfigError("A big log needs at least one user, one item and one interaction.")
+        raise ConfigError(
+            "A big log needs at least one user, one item and one interaction.", "Give 1 or more."
+        )
     rng = np.random.default_rng(seed)
     user_ids, item_ids = rng.permutation(users), rng.permutation(items)
     clock = START

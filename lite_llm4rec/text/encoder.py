@@ -12,13 +12,21 @@ import numpy.typing as npt
 import torch
 from torch import nn
 from tqdm import tqdm
-from transformers import AutoConfig, AutoModel, AutoTokenizer, T5EncoderModel
+from transformers import (
+    AutoConfig,
+    AutoModel,
+    AutoTokenizer,
+    MT5EncoderModel,
+    T5EncoderModel,
+    UMT5EncoderModel,
+)
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.text.cache import VectorCache
 from lite_llm4rec.text.resolve import load_pretrained, read_layout
 
 SENTENCE = "sentence_transformers.models"
+ENCODERS = {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}
 Pooling = Literal["mean", "pooler", "cls"]
 Precision = Literal["fp32", "bf16"]
 
@@ -76,14 +84,15 @@ class ItemLLM(nn.Module):
         layout = read_layout(name)
         where = {"subfolder": layout.subfolder} if layout.subfolder else {}
         config = load_pretrained(AutoConfig, name, **where)
-        kind = T5EncoderModel if config.model_type == "t5" else AutoModel
+        kind = ENCODERS.get(config.model_type, AutoModel)
         model, report = load_pretrained(
             kind, name, dtype=torch.float32, output_loading_info=True, **where
         )
         chosen: Any = pooling or layout.pooling or "mean"
-        _check_complete(name, report["missing_keys"], chosen)
+        unused = () if chosen == "pooler" else ("pooler.",)
         if model.config.is_encoder_decoder and kind is AutoModel:
-            model = model.get_encoder()
+            model, unused = model.get_encoder(), (*unused, "decoder.")
+        _check_complete(name, report["missing_keys"], unused)
         return cls(model, chosen, layout.normalize).eval()
 
     def save(self, folder: Path) -> None:
@@ -91,19 +100,24 @@ class ItemLLM(nn.Module):
 
         That layout has no name for BERT's pooler: there `load` must be told the pooling again.
         """
-        self.model.save_pretrained(folder)
+        state = None
+        if self.model.config.is_encoder_decoder:  # `load` takes the encoder out of a whole model
+            state = {f"encoder.{key}": value for key, value in self.model.state_dict().items()}
+        self.model.save_pretrained(folder, state_dict=state)
+        if self.tokenizer.is_fast:
+            self.tokenizer.backend_tokenizer.no_truncation()  # how the last texts were cut
         self.tokenizer.save_pretrained(folder)
-        if self.pooling == "pooler":
-            return
-        modules = ["Transformer", "Pooling", *(["Normalize"] if self.normalize else [])]
+        pooled = self.pooling != "pooler"
+        modules = ["Transformer", *["Pooling"] * pooled, *["Normalize"] * self.normalize]
         paths = ["", *(f"{place}_{kind}" for place, kind in enumerate(modules) if place)]
         listed = [
             {"idx": place, "name": str(place), "path": path, "type": f"{SENTENCE}.{kind}"}
             for place, (kind, path) in enumerate(zip(modules, paths, strict=True))
         ]
         _write_json(folder / "modules.json", listed)
-        pooling = {"word_embedding_dimension": self.width, "pooling_mode": self.pooling}
-        _write_json(folder / paths[1] / "config.json", pooling)
+        if pooled:
+            pooling = {"word_embedding_dimension": self.width, "pooling_mode": self.pooling}
+            _write_json(folder / paths[1] / "config.json", pooling)
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
         """Encode: (n, tokens) int64 twice → (n, width)."""
@@ -153,7 +167,10 @@ def load_tokenizer(name: str | Path) -> Any:
     """
     layout = read_layout(name)
     where = {"subfolder": layout.subfolder} if layout.subfolder else {}
-    return load_pretrained(AutoTokenizer, name, **where)
+    tokenizer = load_pretrained(AutoTokenizer, name, **where)
+    for note in ("is_local", "local_files_only"):  # on where it came from; would be saved with it
+        tokenizer.init_kwargs.pop(note, None)
+    return tokenizer
 
 
 def fingerprint(llm: ItemLLM, tokenizer: Any, max_tokens: int, precision: Precision) -> str:
@@ -264,9 +281,9 @@ def _check_settings(llm: ItemLLM, tokenizer: Any, max_tokens: int, precision: st
         )
 
 
-def _check_complete(name: str | Path, missing: Iterable[str], pooling: str) -> None:
+def _check_complete(name: str | Path, missing: Iterable[str], unused: tuple[str, ...]) -> None:
     """Refuse weights that transformers would fill in at random with no more than a log line."""
-    needed = sorted(key for key in missing if pooling == "pooler" or not key.startswith("pooler."))
+    needed = sorted(key for key in missing if not key.startswith(unused))
     if needed:
         raise ConfigError(
             f"The model {name} lacks weights that the Item LLM needs: {', '.join(needed[:5])}",

@@ -56,7 +56,11 @@ def test_ids_alone() -> None:
     ("table", "options", "message"),
     [
         ({"title": ["x"]}, {}, "no column that looks like the item"),
-        ({"item_id": ["a", None]}, {}, "column 'item_id', row 1 \\(from 0\\): the id is missing"),
+        (
+            {"item_id": ["a", None]},
+            {},
+            "column 'item_id', row 1 \\(from 0, header not counted\\): the id is missing",
+        ),
         ({"item_id": pa.array([], pa.string())}, {}, "has no rows"),
         ({"item_id": ["a"], "title": ["x"]}, {"text": ["titel"]}, "has no column 'titel'"),
         ({"item_id": ["a"], "tags": [["x"]]}, {"text": ["tags"]}, "'tags', holds list<"),

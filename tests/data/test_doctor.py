@@ -149,14 +149,27 @@ def test_ids_that_cannot_be_told_apart_by_value() -> None:
     ("times", "code", "message"),
     [
         ([1, 2, None, 3, 4, None], "missing_time", "2 of 6 rows have no time, the first is row 2"),
-        (["1", "2", "3", "4", "5", "n/a"], "unreadable_time", "is row 5 (from 0): 'n/a'"),
+        (
+            ["1", "2", "3", "4", "5", "n/a"],
+            "unreadable_time",
+            "is row 5 (from 0, header not counted): 'n/a'",
+        ),
         (
             ["2024-01-01", "1700000000", "2024-01-03", "2024-01-04", "2024-01-05T10:00", "x"],
             "unreadable_time",
-            "2 of 6 rows hold something that is no time, the first is row 1 (from 0): '1700000000'",
+            "2 of 6 rows hold something that is no time, the first is row 1 (from 0, header not"
+            " counted): '1700000000'",
         ),
-        ([1.0, 2.0, 3.0, 4.0, 5.0, float("inf")], "unreadable_time", "is row 5 (from 0): inf"),
-        (["2024-13-45"] * 6, "unreadable_time", "row 0 (from 0): '2024-13-45' is not a time"),
+        (
+            [1.0, 2.0, 3.0, 4.0, 5.0, float("inf")],
+            "unreadable_time",
+            "is row 5 (from 0, header not counted): inf",
+        ),
+        (
+            ["2024-13-45"] * 6,
+            "unreadable_time",
+            "row 0 (from 0, header not counted): '2024-13-45' is not a time",
+        ),
         ([True] * 6, "unreadable_time", "has the type bool, which is no time"),
     ],
 )

@@ -127,7 +127,7 @@ def test_columns_are_named_by_argument() -> None:
         ({"user_id": [], "item_id": [], "timestamp": []}, "has no rows"),
         (
             {"user_id": [1, None, None], "item_id": [1, 1, 1], "timestamp": [1, 2, 3]},
-            r"column 'user_id', row 1 \(from 0\): the id is missing \(2 such rows\)",
+            r"'user_id', row 1 \(from 0, header not counted\): the id is missing \(2 such rows\)",
         ),
         (
             {"user_id": [1], "item_id": [1.5], "timestamp": [1]},
@@ -135,7 +135,7 @@ def test_columns_are_named_by_argument() -> None:
         ),
         (
             {"user_id": [1, 1], "item_id": [1, 1], "timestamp": ["5", "soon"]},
-            "column 'timestamp', row 1 \\(from 0\\): 'soon' is not a time",
+            "column 'timestamp', row 1 \\(from 0, header not counted\\): 'soon' is not a time",
         ),
     ],
 )

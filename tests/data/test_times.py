@@ -52,12 +52,21 @@ def test_fractions_of_a_second_in_time_stamps() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([1, None, None], r"row 1 \(from 0\): the time is missing \(2 such rows\)"),
-        (["5", "7.5", "yesterday"], "row 2 \\(from 0\\): 'yesterday' is not a time"),
-        (["5", "2024-05-31"], "row 1 \\(from 0\\): '2024-05-31' is not a time"),
-        (["2024-05-31", "2024-02-30"], "row 1 \\(from 0\\): '2024-02-30' is not a time"),
-        (["5", ""], "row 1 \\(from 0\\): '' is not a time"),
-        ([1.0, float("inf")], "row 1 \\(from 0\\): the time is not a number"),
+        (
+            [1, None, None],
+            r"row 1 \(from 0, header not counted\): the time is missing \(2 such rows\)",
+        ),
+        (
+            ["5", "7.5", "yesterday"],
+            "row 2 \\(from 0, header not counted\\): 'yesterday' is not a time",
+        ),
+        (["5", "2024-05-31"], "row 1 \\(from 0, header not counted\\): '2024-05-31' is not a time"),
+        (
+            ["2024-05-31", "2024-02-30"],
+            "row 1 \\(from 0, header not counted\\): '2024-02-30' is not a time",
+        ),
+        (["5", ""], "row 1 \\(from 0, header not counted\\): '' is not a time"),
+        ([1.0, float("inf")], "row 1 \\(from 0, header not counted\\): the time is not a number"),
         ([True], "has the type bool, which is no time"),
         ([[1]], "which is no time"),
     ],

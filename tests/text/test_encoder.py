@@ -12,6 +12,8 @@ from transformers import (
     BertConfig,
     BertForMaskedLM,
     BertModel,
+    MT5Config,
+    MT5Model,
     PreTrainedTokenizerFast,
     T5Config,
     T5EncoderModel,
@@ -85,6 +87,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         "t5": T5EncoderModel(t5_config()),
         "whole-t5": T5ForConditionalGeneration(t5_config()),
         "bart": BartModel(bart),
+        "mt5": MT5Model(MT5Config(**t5_config().to_diff_dict())),
     }
     paths = {}
     for name, model in saved.items():
@@ -344,7 +347,8 @@ def test_packaged_minilm_equals_sentence_transformers() -> None:
 
 
 @pytest.mark.parametrize(
-    ("pooling", "normalize"), [("mean", False), ("mean", True), ("cls", False), ("pooler", False)]
+    ("pooling", "normalize"),
+    [("mean", False), ("mean", True), ("cls", False), ("pooler", False), ("pooler", True)],
 )
 def test_a_saved_item_llm_says_the_same(
     folders: dict[str, Path], tmp_path: Path, pooling: Pooling, normalize: bool
@@ -360,3 +364,19 @@ def test_a_saved_item_llm_says_the_same(
         encode_texts(again, tokenizer, texts, progress=False),
         encode_texts(llm, llm.tokenizer, texts, progress=False),
     )
+
+
+@pytest.mark.parametrize("name", ["masked-lm", "t5", "whole-t5", "mt5", "bart"])
+def test_a_saved_item_llm_of_any_family_says_the_same(
+    folders: dict[str, Path], tmp_path: Path, name: str
+) -> None:
+    llm = ItemLLM.load(folders[name])
+    llm.tokenizer = load_tokenizer(folders[name])
+    llm.save(tmp_path / "first")
+    again = ItemLLM.load(tmp_path / "first")
+    assert np.array_equal(encode(again, TEXTS), encode(llm, TEXTS))
+    again.tokenizer = load_tokenizer(tmp_path / "first")
+    again.save(tmp_path / "second")
+    for path in (tmp_path / "first").rglob("*.*"):
+        other = tmp_path / "second" / path.relative_to(tmp_path / "first")
+        assert other.read_bytes() == path.read_bytes(), path
