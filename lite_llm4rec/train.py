@@ -159,7 +159,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         loss = self.model.training_loss(tensors.to(self.device))
         if not torch.isfinite(loss):
             raise TrainingError(
-                f"The loss is {float(loss.detach())} at epoch {self.current_epoch}, step {batch_idx}.",
+                f"The loss is {float(loss.detach())} at epoch {self.current_epoch},"
+                f" step {batch_idx}.",
                 "Lower lr, raise warmup, or train in fp32; the last checkpoint is kept.",
             )
         self.taught = len(rows)

@@ -8,6 +8,7 @@ from lite_llm4rec.errors import DataError
 from lite_llm4rec.paper.records import read_benchmarks, read_records
 
 SUMMARISED = "cpu"
+NOTE = "README.md"  # what a person has to say of an experiment, beside its records
 MARKS = ("<!-- results -->", "<!-- /results -->")
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 
@@ -22,6 +23,9 @@ def render(root: Path) -> str:
     records = read_records(root)
     for experiment, group in groupby(records, key=lambda record: str(record["experiment"])):
         parts.append(f"## {experiment}")
+        note = root / experiment / NOTE
+        if note.is_file():
+            parts.append(note.read_text(encoding="utf-8").strip())
         tables: dict[str, list[dict[str, Any]]] = {}
         for record in group:
             tables.setdefault(_protocol_line(record), []).append(record)
@@ -37,9 +41,7 @@ def _benchmarks(records: list[dict[str, Any]]) -> str:
     lines = ["Ratios of both sides measured in turn in one run.", ""]
     lines += ["| benchmark | what | ratio | machine | commit |", "|---|---|---|---|---|"]
     for record in records:
-        machine = record["machine"]
-        place = f"{machine['processor']}, {machine['threads']} threads"
-        cells = [record["cell"], record["what"], f"{record['ratio']}×", place]
+        cells = [record["cell"], record["what"], f"{record['ratio']}×", _place(record)]
         lines.append(f"| {' | '.join(cells)} | {record['commit'] or ''} |")
     return "\n".join(lines)
 
@@ -47,16 +49,15 @@ def _benchmarks(records: list[dict[str, Any]]) -> str:
 def render_summary(root: Path) -> str:
     """Write the README's table: the records of the experiment `cpu`."""
     lines = [
-        "| data set (candidates) | model | Recall@10 | NDCG@10 | training on 2 cores |",
-        "|---|---|---|---|---|",
+        "| data set (candidates) | model | preset | Recall@10 | NDCG@10 | training |",
+        "|---|---|---|---|---|---|",
     ]
     records = [record for record in read_records(root) if record["experiment"] == SUMMARISED]
     for _, group in groupby(records, key=_protocol_line):
         for row in _popularity_once(list(group)):
             data = f"`{row['dataset']}` ({row['protocol']['n_candidates']:,})"
-            name = f"{row['model']} `{row['preset']}`" if row["preset"] else row["model"]
-            values = f"{_value(row, 'recall@10')} | {_value(row, 'ndcg@10')}"
-            lines.append(f"| {data} | {name} | {values} | {_clock(row['seconds'])} |")
+            values = [_value(row, "recall@10"), _value(row, "ndcg@10"), _clock(row["seconds"])]
+            lines.append(f"| {' | '.join([data, _model(row), _preset(row), *values])} |")
     return "\n".join(lines)
 
 
@@ -87,12 +88,11 @@ def _protocol_line(record: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    header = ["model", "preset", *METRICS, "seed", "training", "machine", "commit"]
+    header = ["model", "preset", "history", *METRICS, "seed", "training", "machine", "commit"]
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
     for row in _popularity_once(rows):
         lines.append(f"| {' | '.join(_cells(row))} |")
-    notes = [f"- {row['cell']}: {row['note']}" for row in rows if row.get("note")]
-    return "\n".join([*lines, *([""] if notes else []), *notes])
+    return "\n".join(lines)
 
 
 def _popularity_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -102,17 +102,37 @@ def _popularity_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
-    machine = row["machine"]
-    place = machine.get("gpu") or f"{machine['processor']}, {machine['threads']} threads"
     return [
-        row["model"],
-        f"`{row['preset']}`" if row["preset"] else "",
+        _model(row),
+        _preset(row),
+        f"≤ {row['protocol']['history_length']}" if row["preset"] else "",
         *[_value(row, name) for name in METRICS],
         "" if row["seed"] is None else str(row["seed"]),
         _clock(row["seconds"]),
-        place,
+        _place(row),
         row["commit"] or "",
     ]
+
+
+def _model(row: dict[str, Any]) -> str:
+    """Name the system, how it was trained and what its Recommendation LLM began with."""
+    if "settings" not in row:
+        return str(row["model"])
+    settings = row["settings"]
+    strategy = (settings["vector"] or settings["joint"])["strategy"]
+    start = "from scratch" if settings["model"]["from_scratch"] else "pretrained"
+    return f"{row['model']} `{strategy}`, {start}"
+
+
+def _preset(row: dict[str, Any]) -> str:
+    return f"`{row['preset']}`" if row["preset"] else ""
+
+
+def _place(row: dict[str, Any]) -> str:
+    machine = row["machine"]
+    threads = machine["threads"]
+    cpu = f"{machine['processor']}, {threads} thread{'' if threads == 1 else 's'}"
+    return str(machine.get("gpu") or cpu)
 
 
 def _value(row: dict[str, Any], name: str) -> str:

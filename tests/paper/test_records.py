@@ -96,11 +96,25 @@ def test_the_page(evaluation: Evaluation, tmp_path: Path):
     low, high = evaluation.intervals["recall@10"]
     recall = f"{evaluation.metrics['recall@10']:.4f} [{low:.4f}, {high:.4f}]"
     coverage = f"{evaluation.metrics['coverage@10']:.4f}"
-    assert rows[1].startswith(f"| Popularity |  | {recall} | ")
+    assert rows[1].startswith(f"| Popularity |  |  | {recall} | ")
     assert rows[1].endswith(f" | {coverage} |  |  | A CPU, 2 threads | 0123456789ab+ |")
-    assert rows[2].startswith(f"| Lite-LLM4Rec | `cpu/small` | {recall} | ")
+    assert rows[2].startswith(f"| Lite-LLM4Rec | `cpu/small` | ≤ 20 | {recall} | ")
     assert rows[2].endswith(f" | {coverage} | 3 | 1.5 min | A CPU, 2 threads | 0123456789ab+ |")
-    assert "- lite: one seed" in page
+
+
+def test_what_a_person_says_of_an_experiment_stands_above_it(
+    evaluation: Evaluation, tmp_path: Path
+):
+    write(tmp_path / "one" / "a.json", evaluation)
+    (tmp_path / "one" / "README.md").write_text("One seed only.\n")
+    assert "## one\n\nOne seed only.\n\n**small-ring" in render(tmp_path)
+
+
+def test_a_row_says_how_it_was_trained(evaluation: Evaluation, tmp_path: Path):
+    settings = {"joint": None, "vector": {"strategy": "all"}, "model": {"from_scratch": True}}
+    write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
+    assert "| Lite-LLM4Rec `all`, from scratch | `cpu/small` |" in render(tmp_path)
+    assert "| Lite-LLM4Rec `all`, from scratch | `cpu/small` |" in render_summary(tmp_path)
 
 
 def test_other_protocols_are_never_in_one_table(
@@ -122,7 +136,7 @@ def test_the_short_table_goes_between_the_marks(evaluation: Evaluation, tmp_path
     write(tmp_path / "other" / "a.json", evaluation)
     table = render_summary(tmp_path)
     assert len(table.splitlines()) == 3
-    assert table.splitlines()[2].startswith("| `small-ring` (20) | Lite-LLM4Rec `cpu/small` | ")
+    assert table.splitlines()[2].startswith("| `small-ring` (20) | Lite-LLM4Rec | `cpu/small` | ")
     page = "before\n<!-- results -->\nold\n<!-- /results -->\nafter"
     new = put_between_marks(page, table)
     assert new == f"before\n<!-- results -->\n{table}\n<!-- /results -->\nafter"
