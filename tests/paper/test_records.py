@@ -98,7 +98,7 @@ def test_the_page(evaluation: Evaluation, tmp_path: Path):
     coverage = f"{evaluation.metrics['coverage@10']:.4f}"
     assert rows[1].startswith(f"| Popularity |  |  | {recall} | ")
     assert rows[1].endswith(f" | {coverage} |  |  | A CPU, 2 threads | 0123456789ab+ |")
-    assert rows[2].startswith(f"| Lite-LLM4Rec | `cpu/small` | ≤ 20 | {recall} | ")
+    assert rows[2].startswith(f"| Lite-LLM4Rec | `cpu/small` | ≤ 1 | {recall} | ")
     assert rows[2].endswith(f" | {coverage} | 3 | 1.5 min | A CPU, 2 threads | 0123456789ab+ |")
 
 
