@@ -16,7 +16,7 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.sampling import STRATEGIES
 from lite_llm4rec.data.split import Split, Targets
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.metrics import CASE_METRICS, bootstrap_interval, coverage
+from lite_llm4rec.metrics import CASE_METRICS, bootstrap_interval, bootstrap_means, coverage
 from lite_llm4rec.models.base import SequenceModel
 from lite_llm4rec.rank import MAX_SCORE_BYTES, seen_items, target_ranks, top_k
 
@@ -142,7 +142,29 @@ def evaluate(
         batch=batch,
         max_score_bytes=max_score_bytes,
     )
-    protocol = Protocol(
+    per_user = {
+        name: _per_user(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
+    }
+    metrics = {name: float(values.mean()) for name, values in per_user.items()}
+    metrics[f"coverage@{LIST_LENGTH}"] = coverage(lists, len(dataset.catalogue))
+    cases = _case_table(split, targets, ranks)
+    return Evaluation(
+        _protocol(model, dataset, split, part, seen_filter),
+        metrics,
+        {name: bootstrap_interval(values) for name, values in per_user.items()},
+        _slices(ranks, targets, cases["cold"].to_numpy()),
+        leak_checks(model, split, targets, ranks, seen_filter=seen_filter, device=device),
+        _count_repeats(log.items, targets),
+        time.perf_counter() - started,
+        cases,
+    )
+
+
+def _protocol(
+    model: SequenceModel, dataset: Dataset, split: Split, part: Part, seen_filter: bool
+) -> Protocol:
+    log = split.interactions
+    return Protocol(
         dataset.name,
         log.sequences_sha256,
         log.time,
@@ -154,30 +176,20 @@ def evaluate(
         seen_filter,
         model.history_length,
     )
-    cold = split.train_counts()[log.items[targets.positions]] == 0
-    cases = pa.table(
+
+
+def _case_table(split: Split, targets: Targets, ranks: Ints) -> pa.Table:
+    """Put what was measured in one row per case, ids as the caller has them."""
+    log = split.interactions
+    items = log.items[targets.positions]
+    return pa.table(
         {
             "user_id": log.user_ids.take(pa.array(targets.users)),
-            "target_id": log.item_ids.take(pa.array(log.items[targets.positions])),
+            "target_id": log.item_ids.take(pa.array(items)),
             "rank": ranks,
             "history_length": targets.positions - targets.starts,
-            "cold": cold,
+            "cold": split.train_counts()[items] == 0,
         }
-    )
-    per_user = {
-        name: _per_user(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
-    }
-    metrics = {name: float(values.mean()) for name, values in per_user.items()}
-    metrics[f"coverage@{LIST_LENGTH}"] = coverage(lists, len(dataset.catalogue))
-    return Evaluation(
-        protocol,
-        metrics,
-        {name: bootstrap_interval(values) for name, values in per_user.items()},
-        _slices(ranks, targets, cold),
-        leak_checks(model, split, targets, ranks, seen_filter=seen_filter, device=device),
-        _count_repeats(log.items, targets),
-        time.perf_counter() - started,
-        cases,
     )
 
 
@@ -319,10 +331,7 @@ def _paired(
     a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int, seed: int
 ) -> dict[str, Any]:
     difference = b - a
-    rng = np.random.default_rng(seed)
-    distinct, counts = np.unique(difference, return_counts=True)
-    draws = rng.multinomial(len(difference), counts / len(difference), size=resamples)
-    means = draws @ distinct / len(difference)
+    means = bootstrap_means(difference, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
     return {
         "first": float(a.mean()),

@@ -37,6 +37,8 @@ def reciprocal_rank(ranks: Ranks) -> Floats:
     return 1.0 / ranks
 
 
+DRAWS_AT_ONCE = 10_000_000  # of a bootstrap, held in memory as int64
+
 CASE_METRICS: dict[str, Callable[[Ranks], Floats]] = {
     "recall@10": lambda ranks: recall(ranks, 10),
     "recall@20": lambda ranks: recall(ranks, 20),
@@ -65,10 +67,20 @@ def bootstrap_interval(
     values : numpy.ndarray
         (users,).
     """
+    means = bootstrap_means(values, seed, resamples)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def bootstrap_means(values: Floats, seed: int, resamples: int) -> Floats:
+    """Draw users with replacement and average, (resamples,)."""
     rng = np.random.default_rng(seed)
     # Counting how often each distinct value is drawn is the same as drawing users, and cheap.
     distinct, counts = np.unique(values, return_counts=True)
-    draws = rng.multinomial(len(values), counts / len(values), size=resamples)
-    means = draws @ distinct / len(values)
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    shares = counts / len(values)
+    at_once = max(1, DRAWS_AT_ONCE // len(distinct))
+    means = [
+        rng.multinomial(len(values), shares, size=min(at_once, resamples - done)) @ distinct
+        for done in range(0, resamples, at_once)
+    ]
+    return np.concatenate(means) / len(values)

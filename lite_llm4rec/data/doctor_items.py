@@ -172,7 +172,8 @@ def _overlap_checks(log: Interactions, catalogue: Catalogue) -> Iterator[Finding
             "cold_items",
             f"{count(cold)} items of the items table ({cold.mean():.1%}) were never interacted"
             " with.",
-            'Pass candidates="catalogue" to have them recommended too, by their text.',
+            'Nothing: they are left out. candidates="catalogue" lists them too, but a head that'
+            " never learnt an item cannot rank it well.",
         )
 
 

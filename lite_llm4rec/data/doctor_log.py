@@ -307,7 +307,7 @@ def _item_checks(log: Interactions) -> Iterator[Finding]:
             "note",
             "rare_items",
             f"{count(rare)} items ({rare.mean():.1%}) have one interaction.",
-            "Nothing: their text speaks for them. Without text, keep a core (core=…).",
+            "Nothing, or keep a core of items with more (core=…).",
         )
     if log.n_items < FEW_ITEMS:
         yield Finding(

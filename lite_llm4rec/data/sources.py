@@ -138,9 +138,10 @@ def tables(
         See `load`.
     """
     if name not in SOURCES:
+        close = nearest(name, SOURCES)
         raise DataError(
             f"There is no data set named '{name}'; there are {', '.join(SOURCES)}.",
-            nearest(name, SOURCES),
+            close if close.startswith("did") else "Choose one of these, or use your own tables.",
         )
     source = SOURCES[name]
     return _in_root(source, root) or source.read(_fetched(source, cache))
