@@ -131,6 +131,10 @@ def train(
     restart: Annotated[
         bool, typer.Option(help="Forget an interrupted run of this folder and start anew.")
     ] = False,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Your own item vectors: a table of ids and lists, or .npy."),
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Also write the result as results/<experiment>/<cell>.json.")
     ] = None,
@@ -142,6 +146,7 @@ def train(
     An interrupted run (Ctrl-C, kill, power cut) goes on when the same command is run again.
     """
     from lite_llm4rec.cli_output import show_results
+    from lite_llm4rec.item_vectors import read_vectors
     from lite_llm4rec.preset import load_preset
     from lite_llm4rec.training_run import train_run
 
@@ -151,8 +156,9 @@ def train(
         data, interactions, items, root, candidates,
         user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
     )  # fmt: skip
+    brought = read_vectors(vectors, dataset) if vectors is not None else None
     result = train_run(
-        dataset, chosen, out, device=device, devices=devices, restart=restart,
+        dataset, chosen, out, vectors=brought, device=device, devices=devices, restart=restart,
         record=record, progress=not quiet,
     )  # fmt: skip
     if as_json:

@@ -92,10 +92,13 @@ def _show_slices(console: Console, evaluation: Evaluation) -> None:
 def show_comparison(console: Console, first: str, second: str, found: dict[str, Any]) -> None:
     """Show a paired comparison."""
     table = Table(
-        caption="95 % paired bootstrap over users; the share in which the second is not better"
+        caption=f"a: {first}, b: {second}; 95 % paired bootstrap over users,"
+        " and the share of it in which b is not better",
+        caption_justify="left",
     )
-    for heading in ("metric", first, second, "difference", "95 % interval", "not better"):
-        table.add_column(heading, justify="left" if heading == "metric" else "right")
+    for heading in ("metric", "a", "b", "b - a", "95 % interval", "not better"):
+        left = heading == "metric"
+        table.add_column(heading, justify="left" if left else "right", no_wrap=True)
     for name, row in found.items():
         low, high = row["interval"]
         table.add_row(

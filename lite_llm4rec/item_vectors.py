@@ -4,8 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.readers import read_table
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.paths import cache_root
 from lite_llm4rec.preset import Preset, TextConfig
@@ -34,6 +38,53 @@ def start_vectors(
         )
     texts = item_texts(dataset, preset.text)
     return text_vectors(texts, preset.text, cache_root(), device, progress)
+
+
+def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:
+    """Read brought item vectors: a table of ids and lists, or `.npy` rows in catalogue order.
+
+    Parameters
+    ----------
+    path : Path
+        A table (Parquet, JSON lines) with the item's id and one column of equally long lists of
+        numbers, one row per item in any order; or a `.npy` file of (N, width).
+
+    Raises
+    ------
+    DataError
+        When an item of the catalogue has no vector, or the lists are no vectors.
+    """
+    if path.suffix == ".npy":
+        try:
+            rows: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
+            return rows
+        except (OSError, ValueError) as error:
+            raise DataError(f"{path} is no array: {error}", "Write it with numpy.save.") from error
+    table = read_table(path)
+    lists = [field.name for field in table.schema if _is_list(field.type)]
+    if len(lists) != 1:
+        raise DataError(
+            f"{path} has {len(lists)} columns of lists; one, the vectors, is needed.",
+            "Write one row per item: its id, and a list of numbers.",
+        )
+    ids = table[find_column(table, "item", None, str(path))]
+    places = Catalogue.of_ids(ids.combine_chunks()).lookup(dataset.catalogue.ids)
+    if (places < 0).any():
+        first = dataset.catalogue.ids[int((places < 0).argmax())].as_py()
+        raise DataError(
+            f"{path} has no vector for {int((places < 0).sum()):,} of the {len(places):,} items,"
+            f" the first is {first!r}.",
+            "Add their rows.",
+        )
+    vectors = table[lists[0]].take(pa.array(places)).to_pylist()
+    if len({len(vector or []) for vector in vectors}) != 1:
+        raise DataError(f"{path}: the lists are not equally long.", "Write vectors of one width.")
+    return np.array(vectors, np.float32)
+
+
+def _is_list(kind: pa.DataType) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
 def check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:

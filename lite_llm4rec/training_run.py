@@ -1,5 +1,6 @@
 """One training run from data set to run folder, as `lite-llm4rec train` does it."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -7,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from lite_llm4rec.config import to_dict
@@ -56,6 +59,7 @@ def train_run(
     preset: Preset,
     out: Path,
     *,
+    vectors: npt.NDArray[np.float32] | None = None,
     device: str = "auto",
     devices: int = 1,
     restart: bool = False,
@@ -66,6 +70,11 @@ def train_run(
 
     While it lasts, checkpoints lie in `<out>.training` beside the run folder.
 
+    Parameters
+    ----------
+    vectors : numpy.ndarray, optional
+        (N, width) brought item vectors, in the catalogue's order.
+
     Raises
     ------
     ConfigError
@@ -75,7 +84,7 @@ def train_run(
     """
     check_replaceable(out)
     state = out.with_name(f"{out.name}.training")
-    _claim(state, dataset, preset, restart)
+    _claim(state, _settings(dataset, preset, vectors), restart)
     split = leave_one_out(dataset.interactions)
     popularity = Popularity(torch.from_numpy(split.train_counts()))
     baseline = evaluate(popularity, dataset, split)
@@ -83,6 +92,7 @@ def train_run(
         dataset,
         preset,
         split=split,
+        vectors=vectors,
         folder=state,
         device=device,
         devices=devices,
@@ -101,15 +111,24 @@ def train_run(
     return run
 
 
-def _claim(state: Path, dataset: Dataset, preset: Preset, restart: bool) -> None:
-    """Make `state` this run's own, or see that it is."""
+def _settings(
+    dataset: Dataset, preset: Preset, vectors: npt.NDArray[np.float32] | None
+) -> dict[str, Any]:
+    """Gather all that a run must keep to when it goes on."""
+    brought = None if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest()
     settings = {
         "preset": to_dict(preset),
         "dataset": dataset.name,
         "sequences_sha256": dataset.interactions.sequences_sha256,
         "candidates": dataset.candidates,
+        "vectors_sha256": brought,
     }
-    wanted = json.loads(json.dumps(settings))
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _claim(state: Path, wanted: dict[str, Any], restart: bool) -> None:
+    """Make `state` this run's own, or see that it is."""
     mark = state / "settings.json"
     if restart and state.exists() and is_main_process():
         shutil.rmtree(state)

@@ -2,10 +2,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
 import pytest
 
 from lite_llm4rec import item_vectors
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.errors import DataError
 from lite_llm4rec.text.encoder import ItemLLM
 from tests.conftest import text_preset
 
@@ -36,3 +39,47 @@ def test_drawn_vectors_depend_on_the_seed_alone():
     assert not np.array_equal(first, item_vectors.random_vectors(500, 8, 2))
     assert first.dtype == np.float32
     assert abs(first.mean()) < 0.05 and abs(first.std() - 1) < 0.05
+
+
+def brought(small_ring: Dataset) -> tuple[list[str], np.ndarray]:
+    ids = small_ring.catalogue.ids.to_pylist()
+    return ids, np.arange(len(ids) * 3, dtype=np.float32).reshape(-1, 3)
+
+
+def test_brought_vectors_are_matched_by_id(small_ring: Dataset, tmp_path: Path):
+    ids, vectors = brought(small_ring)
+    order = np.random.default_rng(0).permutation(len(ids))
+    table = pa.table(
+        {
+            "item_id": ["unknown", *[ids[row] for row in order]],
+            "vector": [[0.0, 0.0, 0.0], *vectors[order].tolist()],
+        }
+    )
+    pa.parquet.write_table(table, tmp_path / "vectors.parquet")
+    found = item_vectors.read_vectors(tmp_path / "vectors.parquet", small_ring)
+    assert np.array_equal(found, vectors)
+    np.save(tmp_path / "vectors.npy", vectors)
+    assert np.array_equal(item_vectors.read_vectors(tmp_path / "vectors.npy", small_ring), vectors)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda ids, rows: (ids[1:], rows[1:]), "no vector for 1 of the 20 items, the first is"),
+        (lambda ids, rows: (ids, [*rows[1:], [1.0]]), "not equally long"),
+        (lambda ids, rows: (ids, [0.5] * len(ids)), "has 0 columns of lists"),
+    ],
+)
+def test_brought_vectors_that_do_not_fit(change, message, small_ring: Dataset, tmp_path: Path):
+    ids, vectors = brought(small_ring)
+    names, rows = change(ids, vectors.tolist())
+    path = tmp_path / "vectors.parquet"
+    pa.parquet.write_table(pa.table({"item_id": names, "vector": rows}), path)
+    with pytest.raises(DataError, match=message):
+        item_vectors.read_vectors(path, small_ring)
+
+
+def test_an_array_file_that_is_none(small_ring: Dataset, tmp_path: Path):
+    (tmp_path / "vectors.npy").write_bytes(b"no array")
+    with pytest.raises(DataError, match="is no array"):
+        item_vectors.read_vectors(tmp_path / "vectors.npy", small_ring)
