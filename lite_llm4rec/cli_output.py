@@ -120,8 +120,7 @@ def show_run(
     n_items, width = config["shape"]
     console.print(f"{folder}: format {config['format_version']}, preset {preset['name']}")
     console.print(
-        f"  {n_items:,} items with vectors of {width} from "
-        f"{'their text' if preset['model']['items'] == 'text' else 'their ids'},"
+        f"  {n_items:,} items with vectors of {width},"
         f" Recommendation LLM {preset['model']['backbone']},"
         f" history ≤ {preset['model']['history_length']}"
     )

@@ -16,6 +16,9 @@ from tqdm import tqdm
 from lite_llm4rec.errors import Interrupted
 
 
+PLAIN_SECONDS = 60.0  # between lines inside an epoch where there is no terminal
+
+
 class AtomicCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
     """Write a checkpoint beside its place, then rename: a kill leaves the old one or the new."""
 
@@ -126,6 +129,7 @@ class Progress(pl.Callback):  # type: ignore[misc]
         self._epoch_began = 0.0
         self._taught = 0
         self._validated = False
+        self._said = 0.0
 
     def on_validation_end(self, trainer: Any, module: Any) -> None:
         """Note that this epoch has a validation value of its own."""
@@ -135,7 +139,7 @@ class Progress(pl.Callback):  # type: ignore[misc]
         """Open the epoch's bar."""
         now = time.monotonic()
         self._began = self._began or (now, trainer.current_epoch)
-        self._epoch_began, self._taught = now, 0
+        self._epoch_began, self._taught, self._said = now, 0, now
         if trainer.is_global_zero and sys.stderr.isatty():
             total = trainer.num_training_batches * module.stage.batch
             self._bar = tqdm(
@@ -149,10 +153,24 @@ class Progress(pl.Callback):  # type: ignore[misc]
     def on_train_batch_end(
         self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Advance by the targets taught."""
+        """Advance by the targets taught; without a bar, say so about once a minute."""
         self._taught += module.taught
         if self._bar is not None:
             self._bar.update(module.taught)
+        elif trainer.is_global_zero and time.monotonic() - self._said > PLAIN_SECONDS:
+            self._say_step(trainer, batch_idx + 1)
+
+    def _say_step(self, trainer: Any, done: int) -> None:
+        now = time.monotonic()
+        spent, steps = now - self._epoch_began, trainer.num_training_batches
+        print(
+            f"{self.name} epoch {trainer.current_epoch + 1}/{self.epochs}  step {done:,}/{steps:,}"
+            f"  {self._taught / spent:,.0f} targets/s"
+            f"  {_clock(spent / done * (steps - done))} to the epoch's end",
+            file=sys.stderr,
+            flush=True,
+        )
+        self._said = now
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
         """Print the epoch's line."""

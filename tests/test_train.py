@@ -200,6 +200,18 @@ def test_progress_prints_plain_lines_and_can_be_silent(ring: Dataset, tmp_path: 
     assert captured.out == captured.err == ""
 
 
+def test_a_long_epoch_says_how_far_it_is(ring: Dataset, tmp_path: Path, capfd, monkeypatch):
+    monkeypatch.setattr("lite_llm4rec.training_callbacks.PLAIN_SECONDS", -1.0)
+    stage = StageConfig(epochs=1, batch=100)
+    fit(make("t5"), leave_one_out(ring.interactions), stage, tmp_path, machine=CPU, name="long")
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split("  ")[:2] for line in lines[:2]] == [
+        ["long epoch 1/1", "step 1/2"],
+        ["long epoch 1/1", "step 2/2"],
+    ]
+    assert all("targets/s" in line and "to the epoch's end" in line for line in lines[:2])
+
+
 @pytest.mark.slow
 def test_two_processes_end_where_one_does(tmp_path: Path):
     """Gradients over two devices are those of the whole batch (no dropout, equal shares)."""
