@@ -15,7 +15,6 @@ from tqdm import tqdm
 
 from lite_llm4rec.errors import Interrupted
 
-
 PLAIN_SECONDS = 60.0  # between lines inside an epoch where there is no terminal
 
 
