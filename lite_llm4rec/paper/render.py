@@ -121,7 +121,8 @@ def _model(row: dict[str, Any]) -> str:
     settings = row["settings"]
     strategy = (settings["vector"] or settings["joint"])["strategy"]
     start = "from scratch" if settings["model"]["from_scratch"] else "pretrained"
-    return f"{row['model']} `{strategy}`, {start}"
+    joint = ", joint stage first" if settings["joint"] and settings["vector"] else ""
+    return f"{row['model']} `{strategy}`, {start}{joint}"
 
 
 def _preset(row: dict[str, Any]) -> str:

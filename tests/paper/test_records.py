@@ -115,6 +115,9 @@ def test_a_row_says_how_it_was_trained(evaluation: Evaluation, tmp_path: Path):
     write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
     assert "| Lite-LLM4Rec `all`, from scratch | `cpu/small` |" in render(tmp_path)
     assert "| Lite-LLM4Rec `all`, from scratch | `cpu/small` |" in render_summary(tmp_path)
+    settings = {**settings, "joint": {"strategy": "sampling"}}
+    write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
+    assert "`all`, from scratch, joint stage first |" in render(tmp_path)
 
 
 def test_other_protocols_are_never_in_one_table(
