@@ -14,6 +14,7 @@ from lite_llm4rec.data.doctor_report import (
     Report,
     column_or_note,
     count,
+    counted,
     is_text,
     missing_findings,
     missing_ids,
@@ -25,7 +26,7 @@ from lite_llm4rec.errors import DataError
 
 REPAIRS: dict[str, Callable[[pa.Array], pa.Array]] = {
     "stripping spaces": pc.utf8_trim_whitespace,
-    "removing zero padding": lambda ids: pc.utf8_ltrim(ids, characters="0"),
+    "removing leading zeros": lambda ids: pc.utf8_ltrim(ids, characters="0"),
     "ignoring case": pc.utf8_lower,
     "removing a final '.0'": lambda ids: pc.replace_substring_regex(ids, r"\.0$", ""),
 }
@@ -57,7 +58,7 @@ def examine_items(
         catalogue = Catalogue.from_arrow(table, key, columns, where)
     except (DataError, pa.ArrowException) as error:
         message = f"{where} cannot serve as an items table: {error}"
-        report.findings.append(Finding("error", "items_table", message, "Cast to strings."))
+        report.findings.append(Finding("error", "items_table", message, "Turn it into text."))
         return
     report.facts.append(("items in the items table", f"{len(catalogue):,}"))
     report.facts.append(("text fields", ", ".join(columns) or "none"))
@@ -80,7 +81,7 @@ def _usable_text(
         if pa.types.is_nested(kind) or pa.types.is_binary(kind):
             columns.remove(name)
             message = f"{where}, column '{name}' holds {kind}, which is no text."
-            remedy = "Join it into one string per item."
+            remedy = "Join it into one text per item."
             report.findings.append(Finding("error", "text_type", message, remedy))
         elif not is_text(kind):
             message = f"{where}, column '{name}' is given as text but holds {kind}."
@@ -94,9 +95,9 @@ def _id_checks(rows: int, catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "repeated_item_ids",
-            f"{rows - len(catalogue):,} rows of the items table repeat an id; the first row of"
-            " each counts.",
-            "Keep one row per item; of variants, the one whose text is best.",
+            f"In the items table, {counted(rows - len(catalogue), 'row', 'repeat')} an id. Of each"
+            " id only the first row is used.",
+            "Keep one row per item, the one with the best text.",
         )
 
 
@@ -106,9 +107,9 @@ def _text_checks(catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "no_text",
-            f"{count(empty)} items ({empty.mean():.1%}) have no text, the first is"
+            f"{counted(count(empty), 'item', 'have', len(catalogue))} no text, for example"
             f" {catalogue.ids[int(empty.argmax())].as_py()!r}.",
-            "Give them a title: without text nothing is known of an item before it is trained on.",
+            "Give each a title. Without text, nothing is known of an item before training.",
         )
     if empty.all():
         return
@@ -118,9 +119,11 @@ def _text_checks(catalogue: Catalogue) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "html",
-            f"{count(markup)} items have HTML in '{catalogue.fields.column_names[0]}', the first:"
+            f"{counted(count(markup), 'item', 'have')} HTML in"
+            f" '{catalogue.fields.column_names[0]}', for example"
             f" {catalogue.fields[0][int(markup.argmax())].as_py()!r}.",
-            "Strip the tags and unescape the rest (html.unescape).",
+            "Remove the tags, and turn codes such as &amp; into characters (in Python"
+            " html.unescape).",
         )
 
 
@@ -135,9 +138,11 @@ def _shared_text_checks(catalogue: Catalogue, empty: Bools) -> Iterator[Finding]
         yield Finding(
             "warning" if shared > 0.01 * len(catalogue) else "note",
             "shared_text",
-            f"{shared:,} items share their whole text with another and cannot be told apart by it;"
-            f" most often ({times[most]:,} times) {_short(counts.field('values')[most].as_py())}.",
-            "Name more columns as text, or use item ids beside the text.",
+            f"{counted(shared, 'item', 'have')} the very same text as another item, so that text"
+            f" cannot tell them apart. Most often, {times[most]:,} times, it is"
+            f" {_short(counts.field('values')[most].as_py())}.",
+            "Add a text column in which they differ, such as a brand. Or use ids in place of text:"
+            ' train --set model.items="id".',
         )
 
 
@@ -148,7 +153,7 @@ def _overlap_checks(log: Interactions, catalogue: Catalogue) -> Iterator[Finding
             "error",
             "id_types",
             f"Item ids are {kinds[0]} in the interactions and {kinds[1]} in the items table.",
-            "Give both columns one type, for example strings.",
+            "Turn both columns into one type, for example text.",
         )
     ours, theirs = _comparable(log.item_ids), _comparable(catalogue.ids)
     if ours.type != theirs.type:
@@ -160,7 +165,7 @@ def _overlap_checks(log: Interactions, catalogue: Catalogue) -> Iterator[Finding
             "no_common_ids",
             "No item id of the interactions occurs in the items table"
             f" ({log.item_ids[0].as_py()!r} against {catalogue.ids[0].as_py()!r}).",
-            "Check the id columns: the two tables must name items alike.",
+            "Check the id columns: both tables must call an item by the same id.",
         )
     elif not known.all():
         yield _lacking(log, known)
@@ -170,10 +175,10 @@ def _overlap_checks(log: Interactions, catalogue: Catalogue) -> Iterator[Finding
         yield Finding(
             "note",
             "cold_items",
-            f"{count(cold)} items of the items table ({cold.mean():.1%}) were never interacted"
-            " with.",
-            'Nothing: they are left out. candidates="catalogue" lists them too, but a head that'
-            " never learnt an item cannot rank it well.",
+            f"{counted(count(cold), 'item', 'have', len(catalogue))} a row in the items table but"
+            " no interaction.",
+            'Nothing: they are left out. --candidates catalogue (in Python candidates="catalogue")'
+            " lists them too, but the model cannot rank well what it never saw chosen.",
         )
 
 
@@ -182,9 +187,10 @@ def _lacking(log: Interactions, known: Bools) -> Finding:
     return Finding(
         "warning",
         "items_without_row",
-        f"{count(~known)} items of the interactions, as {log.item_ids[int(known.argmin())]!s},"
-        f" are not in the items table; {affected / len(log):.1%} of the interactions are theirs.",
-        "Add their rows; until then they are kept without text.",
+        f"{counted(count(~known), 'item', 'have')} interactions but no row in the items table, for"
+        f" example {log.item_ids[int(known.argmin())].as_py()!r}. This touches"
+        f" {affected / len(log):.1%} of the interactions.",
+        "Add the rows. Until then such items are kept without text.",
     )
 
 
@@ -197,8 +203,9 @@ def _near_checks(unknown: pa.Array, theirs: pa.Array, some_match: bool) -> Itera
             yield Finding(
                 "warning" if some_match else "error",
                 "ids_nearly_match",
-                f"{found:,} item ids of the interactions match the items table only after {name}.",
-                "Repair the ids in both tables alike; they are never changed here.",
+                f"After {name}, {counted(found, 'more item id')} of the interactions would match"
+                " the items table.",
+                "Make the ids equal in both tables. They are never changed for you.",
             )
 
 
@@ -214,4 +221,5 @@ def _id_kind(ids: pa.Array) -> str:
 
 
 def _short(text: str) -> str:
+    text = text.strip(" |")  # a field may be empty
     return repr(text if len(text) <= 60 else text[:59] + "…")

@@ -17,6 +17,7 @@ from lite_llm4rec.data.doctor_report import (
     as_finding,
     column_or_note,
     count,
+    counted,
     is_text,
     missing_findings,
     missing_ids,
@@ -33,6 +34,11 @@ FEW_USERS = 1_000  # below it, a recall of 0.1 is known to ±0.019 at best
 FEW_ITEMS = 100
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
 MOMENT = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?$"
+TOO_FEW = (
+    "Nothing. Or leave out users and items with fewer than 5 interactions: --core 5"
+    " (in Python core=5)."
+)
+KEEP_LAST = 'keep each user\'s last row per item: --duplicates last (in Python duplicates="last")'
 UNIT_NAMES = {1_000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "nanoseconds"}
 
 
@@ -52,7 +58,7 @@ def examine_log(source: Any, named: dict[str, str | None], report: Report) -> In
     before = len(report.findings)
     rows = _usable_rows(columns, labels, report)
     if not rows.any():
-        finding = Finding("error", "empty", f"{where} has no usable row.", "Repair what is above.")
+        finding = Finding("error", "empty", f"{where} has no usable row.", "Repair the above.")
         report.findings.append(finding)
         return None
     if not rows.all():
@@ -94,7 +100,7 @@ def _decimal_ids(label: str) -> Finding:
         "error",
         "decimal_ids",
         f"{label} holds decimal numbers, which cannot serve as ids.",
-        "Cast it to integers or strings; a missing id often causes this in pandas.",
+        "Turn it into integers or text. In pandas, one missing id turns all into decimals.",
     )
 
 
@@ -121,9 +127,10 @@ def _unreadable_findings(
         yield Finding(
             "error",
             "unreadable_time",
-            f"{label}: {count(unreadable)} of {len(unreadable):,} rows hold something that is no"
-            f" time, the first is {at_row(row)}: {column[row].as_py()!r}.",
-            "Use unix seconds or ISO 8601 text such as 2024-05-31T12:00:00, one form throughout.",
+            f"{label}: no readable time in {count(unreadable):,} of"
+            f" {counted(len(unreadable), 'row')}, the first is {at_row(row)}:"
+            f" {column[row].as_py()!r}.",
+            "Write all times in one form: seconds since 1970, or text such as 2024-05-31T12:00:00.",
         )
 
 
@@ -146,7 +153,7 @@ def _build(
         return Interactions.from_table(table, user="user", item="item", time="time")
     except (DataError, pa.ArrowException) as error:
         message = f"{where}: users or items cannot be identified: {error}"
-        report.findings.append(Finding("error", "id_type", message, "Cast them to strings."))
+        report.findings.append(Finding("error", "id_type", message, "Turn the ids into text."))
         return None
 
 
@@ -172,16 +179,16 @@ def _time_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "note",
             "positions",
-            "The time column is only a position within each user's history.",
-            "Split with leave_one_out or last_n; by_time needs real times.",
+            "The time column holds no times, only each interaction's place in its user's history.",
+            "Nothing: the order is all that is needed. Only by_time (in Python) needs real times.",
         )
         return
     if len(log) > 1 and log.times.min() == log.times.max():
         yield Finding(
             "warning",
             "constant_time",
-            "All interactions have the same time: their order is that of the table's rows.",
-            "Name the real time column, or make sure that the rows are in order.",
+            "All interactions have the same time. They are taken in the order of the table's rows.",
+            "Name the real time column, or make sure that the rows are in the right order.",
         )
         return
     unit = seconds_per_unit(log.times)
@@ -190,7 +197,7 @@ def _time_checks(log: Interactions) -> Iterator[Finding]:
             "note",
             "time_unit",
             f"Times are in {UNIT_NAMES[unit]}, judged by their size.",
-            "Nothing; the cuts of by_time are given in seconds all the same.",
+            "Nothing, if that is right. by_time (in Python) takes seconds all the same.",
         )
     yield from _date_checks(log, unit)
     yield from _tie_checks(log)
@@ -199,21 +206,23 @@ def _time_checks(log: Interactions) -> Iterator[Finding]:
 def _date_checks(log: Interactions, unit: int) -> Iterator[Finding]:
     early = count(log.times < YEAR_1995 * unit)
     future = count(log.times > clock.time() * unit)
-    if early != "0":
+    if early:
         yield Finding(
             "warning",
             "early_time",
-            f"{early} interactions are from before 1995, the first from"
+            f"{counted(early, 'interaction', 'are')} from before 1995, the first from"
             f" {_date(log.times.min() / unit)}.",
-            "Check the unit and the column: counters are fine for leave_one_out, not for by_time.",
+            "Check that this is the time column, and its unit. Numbers that only give the order"
+            " will do, except for by_time (in Python).",
         )
-    if future != "0":
+    if future:
         yield Finding(
             "warning",
             "future_time",
-            f"{future} interactions lie in the future, the last at"
+            f"{counted(future, 'interaction', 'lie')} in the future, the last on"
             f" {_date(log.times.max() / unit)}.",
-            "Check the clock and the unit; a log that mixes units is ordered wrongly.",
+            "Check the unit, and the clock that wrote them. Times in mixed units are ordered"
+            " wrongly.",
         )
 
 
@@ -227,10 +236,12 @@ def _tie_checks(log: Interactions) -> Iterator[Finding]:
     yield Finding(
         "warning" if share > 0.05 else "note",
         "time_ties",
-        f"{ties:,} interactions ({share:.1%}) have the time of the user's one before; their order"
-        f" is the table's. For {undecided:,} users it decides which item is the last.",
-        "Keep the rows as they were logged, never sorted by item, and compare numbers only with"
-        " the same sequences_sha256.",
+        f"{counted(ties, 'interaction', 'have', len(log))} the same time as the one before by the"
+        " same user. Such interactions are taken in the order of the table's rows."
+        f" For {counted(undecided, 'user')} this decides which item is the last, the one that"
+        " tests use.",
+        "Keep the rows in the order in which they were logged, never sorted by item. Compare"
+        " results only where sequences_sha256 is the same.",
     )
 
 
@@ -243,17 +254,17 @@ def _repeat_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "duplicate_rows",
-            f"{copies:,} rows repeat another's user, item and time.",
-            'Pass duplicates="last" unless each of them was meant.',
+            f"{counted(copies, 'row', 'repeat')} the user, item and time of another row.",
+            f"Nothing, if each row was meant. Otherwise {KEEP_LAST}.",
         )
     if repeats > copies:
         yield Finding(
             "note",
             "repeated_pairs",
-            f"{repeats - copies:,} interactions ({(repeats - copies) / len(log):.1%}) are of a user"
-            " with an item met before: repeat consumption, or double logging.",
-            'Pass duplicates="last" unless people do come back to an item; the seen filter never'
-            " recommends one twice.",
+            f"{counted(repeats - copies, 'interaction', 'are', len(log))} with an item that the"
+            " user had before. Either people come back to items, or some were logged twice.",
+            f"Nothing, if people come back. Otherwise {KEEP_LAST}. Recommendations leave out what a"
+            " user has had, unless told to --include-seen.",
         )
 
 
@@ -276,17 +287,17 @@ def _user_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "note",
             "one_item_users",
-            f"{count(single)} users ({single.mean():.1%}) have one interaction: nothing can be"
-            " learnt from them.",
-            "Nothing, or keep a core of users with more (core=…).",
+            f"{counted(count(single), 'user', 'have', log.n_users)} only one interaction. Nothing"
+            " can be learnt from it.",
+            TOO_FEW,
         )
     if short.any():
         yield Finding(
             "warning" if short.mean() > 0.5 else "note",
             "short_histories",
-            f"{count(short)} users ({short.mean():.1%}) have fewer than 3 interactions: they only"
-            " train, and no metric counts them.",
-            "Nothing, or keep a core of users with more (core=…).",
+            f"{counted(count(short), 'user', 'have', log.n_users)} fewer than 3 interactions. Such"
+            " short histories are trained on, never tested on.",
+            TOO_FEW,
         )
     long = log.lengths > LONG_HISTORY
     if long.any():
@@ -294,9 +305,10 @@ def _user_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "long_histories",
-            f"{count(long)} users have more than {LONG_HISTORY:,} interactions, the most"
-            f" {log.user_ids[longest].as_py()!r} with {log.lengths[longest]:,}: robots?",
-            "Look at them, and drop them from the table if so.",
+            f"{counted(count(long), 'user', 'have')} more than {LONG_HISTORY:,} interactions. The"
+            f" most, {log.lengths[longest]:,}, are by {log.user_ids[longest].as_py()!r}."
+            " This may be a robot.",
+            "Look at what they did, and remove from the table whoever is no person.",
         )
 
 
@@ -306,15 +318,17 @@ def _item_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "note",
             "rare_items",
-            f"{count(rare)} items ({rare.mean():.1%}) have one interaction.",
-            "Nothing, or keep a core of items with more (core=…).",
+            f"{counted(count(rare), 'item', 'have', log.n_items)} only one interaction. Little can"
+            " be learnt about such items.",
+            TOO_FEW,
         )
     if log.n_items < FEW_ITEMS:
         yield Finding(
             "warning",
             "few_items",
-            f"There are only {log.n_items:,} items: a top 10 is {10 / log.n_items:.0%} of them.",
-            "Do not compare with numbers from larger catalogues.",
+            f"Only {counted(log.n_items, 'item', 'are')} in the interactions, so that a list of 10"
+            f" holds {min(10 / log.n_items, 1):.0%} of all. Even guessing scores well.",
+            "Compare models on this data with each other, not with results on more items.",
         )
 
 
@@ -324,7 +338,8 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "error",
             "nothing_to_evaluate",
-            "No user has the 3 interactions that training, a validation and a test item need.",
+            "No user has 3 interactions: one to train on, one to choose the model by, one to test"
+            " on.",
             "Use a log with longer histories.",
         )
     elif evaluated < FEW_USERS:
@@ -332,9 +347,10 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "few_users",
-            f"With {evaluated:,} users to evaluate, the 95 % interval of a recall of 0.1 is"
-            f" ±{half:.3f}.",
-            "Do not decide on smaller differences; last_n gives more targets per user.",
+            f"Only {counted(evaluated, 'user', 'have')} enough interactions to be tested on."
+            f" Results are then uncertain: a recall of 0.1 means 0.1 ± {half:.3f} (95 % interval).",
+            "Do not choose between models by a smaller difference. In Python, last_n tests on more"
+            " items per user.",
         )
 
 

@@ -14,6 +14,7 @@ from lite_llm4rec.data.readers import read_table
 from lite_llm4rec.errors import DataError, at_row
 
 Bools = npt.NDArray[np.bool_]
+ONE = {"are": "is", "have": "has"}  # of one; any other verb takes an s
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def read_or_note(source: Any, where: str, report: Report) -> pa.Table | None:
         return None
     except (pa.ArrowException, ValueError, TypeError) as error:
         message = f"{where} cannot be read: {error}"
-        report.findings.append(Finding("error", "unreadable", message, "Write it as Parquet."))
+        report.findings.append(Finding("error", "unreadable", message, "Save it as Parquet."))
         return None
     if table.num_rows == 0:
         finding = Finding("error", "empty", f"{where} has no rows.", "Check how it was made.")
@@ -103,15 +104,28 @@ def missing_findings(missing: Bools, role: str, label: str) -> Iterator[Finding]
         yield Finding(
             "error",
             f"missing_{role}",
-            f"{label}: {count(missing)} of {len(missing):,} rows have no {role}, the first is"
-            f" {at_row(int(missing.argmax()))}.",
-            "Drop or repair these rows first.",
+            f"{label}: no {role} in {count(missing):,} of {counted(len(missing), 'row')}, the first"
+            f" is {at_row(int(missing.argmax()))}.",
+            "Remove these rows, or fill in what is missing.",
         )
 
 
-def count(mask: Bools) -> str:
-    """Count the true ones, as written in a message."""
-    return f"{np.count_nonzero(mask):,}"
+def count(mask: Bools) -> int:
+    """Count the true ones."""
+    return int(np.count_nonzero(mask))
+
+
+def counted(number: int, noun: str, verb: str = "", of: int = 0) -> str:
+    """Write a number with its noun and verb, as fits one or many, and its share of `of`.
+
+    >>> counted(1, "user", "have", of=8), counted(2000, "row", "repeat")
+    ('1 user (12.5%) has', '2,000 rows repeat')
+    """
+    share = f" ({number / of:.1%})" if of else ""
+    if number == 1:
+        verb = verb and ONE.get(verb, f"{verb}s")
+        return f"1 {noun}{share} {verb}".rstrip()
+    return f"{number:,} {noun}s{share} {verb}".rstrip()
 
 
 def is_text(kind: pa.DataType) -> bool:
