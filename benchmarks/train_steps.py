@@ -17,7 +17,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sampling import random_segment
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.data.synthetic import big_log
-from lite_llm4rec.models.lite import LiteLLM4Rec
+from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.paper.records import write_benchmark
 from lite_llm4rec.preset import load_preset
 from lite_llm4rec.train import Machine, StageConfig, fit
@@ -70,7 +70,9 @@ def main() -> None:
     assert preset.vector is not None
     stage = StageConfig(batch=preset.vector.batch, lr=1e-3, epochs=1)
     steps = USERS // stage.batch
-    model = LiteLLM4Rec.create(preset.model, torch.randn(len(dataset.catalogue), WIDTH))
+    assert isinstance(preset.model, LiteConfig)
+    n_items = len(dataset.catalogue)
+    model = LiteLLM4Rec.create(preset.model, torch.randn(n_items, WIDTH), torch.ones(n_items))
     bare(model, split, stage, 10)
     turns = [
         (bare(model, split, stage, steps), whole(model, split, stage, steps)) for _ in range(TURNS)

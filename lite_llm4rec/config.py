@@ -103,12 +103,11 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if typing.get_origin(hint) in (typing.Union, types.UnionType)
         else (hint,)
     )
-    for option in options:
-        if dataclasses.is_dataclass(option) and isinstance(option, type):
-            if isinstance(value, option):
-                return value
-            if isinstance(value, dict):
-                return from_dict(option, value, where)
+    classes: list[Any] = [option for option in options if dataclasses.is_dataclass(option)]
+    if isinstance(value, tuple(classes)):
+        return value
+    if classes and isinstance(value, dict):
+        return from_dict(_of_kind(classes, value, where), value, where)
     for option in options:
         matched, converted = _convert(option, value)
         if matched:
@@ -118,6 +117,16 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         f"{where} should be {expected}, not {value!r}.",
         "Change it where it was set: in the preset's file, or in --set.",
     )
+
+
+def _of_kind(classes: list[Any], value: dict[str, Any], where: str) -> Any:
+    """Choose among several dataclasses by the value of `kind`; the first is the default."""
+    if "kind" not in value or len(classes) == 1:
+        return classes[0]
+    kinds = {option.kind: option for option in classes}
+    if value["kind"] not in kinds:
+        raise ConfigError(f"{where} has no kind '{value['kind']}'", nearest(value["kind"], kinds))
+    return kinds[value["kind"]]
 
 
 def _convert(option: Any, value: Any) -> tuple[bool, Any]:

@@ -21,7 +21,7 @@ from lite_llm4rec.text.template import TEMPLATES
 def start_vectors(
     dataset: Dataset, preset: Preset, device: str, progress: bool
 ) -> npt.NDArray[np.float32]:
-    """Encode the catalogue's text, or draw an id-only table, (N, text width).
+    """Encode the catalogue's text, (N, text width); of width 0 for a model that reads none.
 
     Raises
     ------
@@ -29,8 +29,8 @@ def start_vectors(
         When there is no text to encode.
     """
     n_items = len(dataset.catalogue)
-    if preset.model.items == "id":
-        return random_vectors(n_items, preset.model.id_width, preset.seed)
+    if not preset.reads_text:
+        return np.empty((n_items, 0), np.float32)
     if dataset.catalogue.without_text().all():
         raise DataError(
             "No item has any text, so there is nothing to encode.",
@@ -127,9 +127,3 @@ def text_vectors(
         precision=config.precision,
         progress=progress,
     )
-
-
-def random_vectors(n_items: int, width: int, seed: int) -> npt.NDArray[np.float32]:
-    """Draw an id-only table, (N, width), as transformers initialises embeddings."""
-    drawn = np.random.default_rng(seed).normal(0.0, 1.0, (n_items, width))
-    return drawn.astype(np.float32)

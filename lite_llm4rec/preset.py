@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from lite_llm4rec.config import from_dict, override, read_toml
 from lite_llm4rec.errors import ConfigError, nearest
-from lite_llm4rec.models.lite import LiteConfig
+from lite_llm4rec.models import LiteConfig, ModelConfig
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
@@ -55,7 +55,7 @@ class Preset:
     name: str = "given"
     seed: int = 0
     text: TextConfig = field(default_factory=TextConfig)
-    model: LiteConfig = field(default_factory=LiteConfig)
+    model: ModelConfig = field(default_factory=LiteConfig)
     joint: StageConfig | None = None
     vector: StageConfig | None = None
 
@@ -65,11 +65,32 @@ class Preset:
                 "A preset needs a [joint] or a [vector] stage, or both.",
                 "Add one, for example: --set vector.epochs=200",
             )
-        if self.joint is not None and self.model.items == "id":
+        if self.joint is not None and not isinstance(self.model, LiteConfig):
+            raise ConfigError(
+                f"The joint stage is the paper's model's, not {self.model.kind}'s.",
+                'Leave out [joint], or set model.kind = "lite".',
+            )
+        if self.joint is not None and not self.reads_text:
             raise ConfigError(
                 'The joint stage trains the Item LLM, which model.items = "id" lacks.',
                 'Leave out [joint], or set model.items = "text".',
             )
+        for name in ("joint", "vector"):
+            self._check_strategy(name)
+
+    def _check_strategy(self, name: str) -> None:
+        stage = getattr(self, name)
+        if stage and stage.strategy == "positions" and isinstance(self.model, LiteConfig):
+            raise ConfigError(
+                f"{name}.strategy is 'positions', but the paper's model learns one target per pass"
+                " and would miss most of them.",
+                'Set strategy = "sampling" or "all", or model.kind = "causal".',
+            )
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether the model needs encoded text."""
+        return getattr(self.model, "items", "id") != "id"
 
 
 def preset_names() -> list[str]:

@@ -24,7 +24,7 @@ from lite_llm4rec.errors import ConfigError, StoreError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
 from lite_llm4rec.item_vectors import check_vectors, start_vectors
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models.lite import LiteLLM4Rec
+from lite_llm4rec.models import MODELS, Model
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
@@ -38,14 +38,14 @@ EMPTY_HISTORY = "empty history: the most popular items"
 
 @dataclass
 class Recommender:
-    """A trained Lite-LLM4Rec with its catalogue.
+    """A trained model with its catalogue.
 
     Made by `Recommender.fit` or `Recommender.load`.
 
     Attributes
     ----------
     preset : Preset
-    model : LiteLLM4Rec
+    model : Model
     catalogue : Catalogue
     counts : numpy.ndarray
         (N,) training interactions of each item, for histories that are empty.
@@ -62,7 +62,7 @@ class Recommender:
     """
 
     preset: Preset
-    model: LiteLLM4Rec
+    model: Model
     catalogue: Catalogue
     counts: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
@@ -83,6 +83,7 @@ class Recommender:
         device: str = "auto",
         devices: int = 1,
         progress: bool = True,
+        measure: Sequence[Part] = ("valid", "test"),
     ) -> "Recommender":
         """Train.
 
@@ -104,6 +105,8 @@ class Recommender:
             How many of them.
         progress : bool
             Print an epoch's line, with rate and ETA.
+        measure : sequence of "valid" and "test"
+            What to measure after each stage.
 
         Raises
         ------
@@ -122,17 +125,20 @@ class Recommender:
             )
         vectors = np.ascontiguousarray(vectors, np.float32)
         check_vectors(vectors, dataset)
-        model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))
+        counts = split.train_counts().astype(np.int64)
+        create: Any = MODELS[preset.model.kind].create
+        model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
         with tempfile.TemporaryDirectory() as temporary:
             state = Path(folder) if folder is not None else Path(temporary)
             state.mkdir(parents=True, exist_ok=True)
             results, item_llm = run_stages(
-                model, dataset, split, preset, state, machine=machine, progress=progress
-            )
+                model, dataset, split, preset, state, machine=machine, progress=progress,
+                measure=measure,
+            )  # fmt: skip
             curves = write_curves(state, [result.stage for result in results])
         return cls(
-            preset, model, dataset.catalogue, split.train_counts().astype(np.int64), vectors,
-            as_rows(results), [], item_llm, curves,
+            preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
+            item_llm, curves,
         )  # fmt: skip
 
     def evaluate(
@@ -305,7 +311,8 @@ class Recommender:
         config = store.read_config(folder)
         preset = preset_from_dict(config["preset"])
         catalogue, counts = store.read_catalogue(folder)
-        model = LiteLLM4Rec.skeleton(preset.model, config["backbone"], tuple(config["shape"]))
+        skeleton: Any = MODELS[preset.model.kind].skeleton
+        model = skeleton(preset.model, config)
         try:
             model.load_state_dict(store.read_weights(folder))
         except RuntimeError as error:

@@ -1,7 +1,8 @@
 """The paper's training in order: joint stage, then vector stage, each optional and resumable."""
 
 import os
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,10 @@ from safetensors.torch import load_model, save_model
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
-from lite_llm4rec.evaluate import evaluate
+from lite_llm4rec.evaluate import Part, evaluate
 from lite_llm4rec.item_vectors import item_texts
-from lite_llm4rec.models.lite import JointText, LiteLLM4Rec
+from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, Model
+from lite_llm4rec.models.lite import JointText
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.text.encoder import (
@@ -32,12 +34,12 @@ class StageResult:
     stage: str
     epochs: int
     seconds: float
-    valid: dict[str, Any]
-    test: dict[str, Any]
+    valid: dict[str, Any] = field(default_factory=dict)
+    test: dict[str, Any] = field(default_factory=dict)
 
 
 def run_stages(
-    model: LiteLLM4Rec,
+    model: Model,
     dataset: Dataset,
     split: Split,
     preset: Preset,
@@ -45,6 +47,7 @@ def run_stages(
     *,
     machine: Machine,
     progress: bool = True,
+    measure: Sequence[Part] = ("valid", "test"),
 ) -> tuple[list[StageResult], ItemLLM | None]:
     """Train the preset's stages one after the other; stages done before are taken from `folder`.
 
@@ -61,10 +64,8 @@ def run_stages(
         if stage is None:
             continue
         done = folder / f"{name}.safetensors"
-        if name == "joint":
-            _join(model, dataset, preset.text)
-        model.items.vectors.requires_grad_(name == "vector" and stage.train_items)
-        model.head.requires_grad_(stage.train_head and not model.config.fix_head)
+        if isinstance(model, LiteLLM4Rec):
+            _set_up(model, dataset, preset, name, stage)
         if done.is_file():
             load_model(model, done)
             epochs, seconds = _read_cost(done)
@@ -76,25 +77,30 @@ def run_stages(
             epochs, seconds = fitted.epochs, fitted.seconds
             if is_main_process():
                 _save(model, done, fitted)
-        if name == "joint":
+        if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
-        results.append(_measure(model, dataset, split, name, epochs, seconds, machine.name()))
+        measured = _measure(model, dataset, split, measure, machine.name())
+        results.append(StageResult(name, epochs, seconds, **measured))
     return results, item_llm
 
 
 def _measure(
-    model: LiteLLM4Rec,
-    dataset: Dataset,
-    split: Split,
-    name: str,
-    epochs: int,
-    seconds: float,
-    device: str,
-) -> StageResult:
-    valid, test = (
-        evaluate(model, dataset, split, part, device=device).metrics for part in ("valid", "test")
-    )
-    return StageResult(name, epochs, seconds, valid, test)
+    model: Model, dataset: Dataset, split: Split, parts: Sequence[Part], device: str
+) -> dict[str, dict[str, Any]]:
+    return {
+        part: dict(evaluate(model, dataset, split, part, device=device).metrics) for part in parts
+    }
+
+
+def _set_up(
+    model: LiteLLM4Rec, dataset: Dataset, preset: Preset, name: str, stage: StageConfig
+) -> None:
+    """Say what of the paper's model learns in this stage."""
+    if name == "joint":
+        _join(model, dataset, preset.text)
+    assert model.items.vectors is not None and isinstance(preset.model, LiteConfig)
+    model.items.vectors.requires_grad_(name == "vector" and stage.train_items)
+    model.head.requires_grad_(stage.train_head and not preset.model.fix_head)
 
 
 def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig) -> None:
@@ -118,13 +124,14 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
         device=device,
         progress=False,
     )
+    assert model.items.vectors is not None
     model.items.vectors.copy_(torch.from_numpy(vectors))
     item_llm, model.text = model.text.llm, None
     item_llm.tokenizer = tokenizer
     return item_llm
 
 
-def _save(model: LiteLLM4Rec, path: Path, fitted: Fitted) -> None:
+def _save(model: Model, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
     cost = {"epochs": str(fitted.epochs), "seconds": repr(fitted.seconds)}
     save_model(model, str(partial), cost)  # not save_file: T5's Item LLM shares its embedding

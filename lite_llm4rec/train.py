@@ -15,17 +15,17 @@ from typing import Any, Literal
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lite_llm4rec.curves import next_version
-from lite_llm4rec.data.batching import make_batch
-from lite_llm4rec.data.sampling import STRATEGIES, Examples
+from lite_llm4rec.data.batching import make_batch, thin
+from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError, TrainingError, nearest
 from lite_llm4rec.evaluate import rank_cases
 from lite_llm4rec.metrics import CASE_METRICS
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
 from lite_llm4rec.training_callbacks import AtomicCheckpoints, Progress, Resume
 
 SELECTED_BY = "recall@10"
@@ -37,8 +37,8 @@ class StageConfig:
 
     Attributes
     ----------
-    strategy : "sampling" or "all"
-        Which examples an epoch visits.
+    strategy : "sampling", "all" or "positions"
+        Which examples an epoch visits: see `data/sampling.py`.
     epochs : int
         At most; warm-up is a share of these.
     batch : int
@@ -59,12 +59,17 @@ class StageConfig:
         Whether the head learns in this stage.
     train_items : bool
         Whether the item vectors learn in this stage.
-    precision : "fp32" or "bf16"
-        bf16 is for GPUs and processors that have it; elsewhere it is slow. fp16 is not offered:
-        T5 overflows in it.
+    precision : "fp32", "bf16" or "auto"
+        bf16 is for GPUs and processors that have it; elsewhere it is slow. "auto" looks whether
+        the device has it. fp16 is not offered: T5 overflows in it.
+    thin : float
+        Share of a window's interactions that a step leaves out at random: see `batching.thin`.
+    average : float
+        Where positive, an exponential moving average of the weights with this decay per step is
+        what is validated and kept.
     """
 
-    strategy: Literal["sampling", "all"] = "sampling"
+    strategy: Literal["sampling", "all", "positions"] = "sampling"
     epochs: int = 200
     batch: int = 256
     lr: float = 5e-4
@@ -76,7 +81,9 @@ class StageConfig:
     validate_every: int = 1
     train_head: bool = True
     train_items: bool = True
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    thin: float = 0.0
+    average: float = 0.0
 
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
@@ -129,6 +136,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         if self._epoch_examples is None or self._epoch_examples[0] != epoch:
             draw = STRATEGIES[self.stage.strategy]
             drawn = draw(self.split, self.model.history_length, self.seed, epoch)
+            if self.stage.strategy == "positions":
+                drawn = bucket(drawn, self.stage.batch, self.seed, epoch)
             self._epoch_examples = (epoch, drawn)
         return self._epoch_examples[1]
 
@@ -156,6 +165,10 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
         tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
+        if self.stage.thin:
+            tensors = thin(tensors, self.stage.thin)
+        every = isinstance(self.model, EveryPositionModel)
+        self.taught = int(tensors.mask.sum()) if every else len(mine)
         loss = self.model.training_loss(tensors.to(self.device))
         if not torch.isfinite(loss):
             raise TrainingError(
@@ -163,8 +176,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
                 f" step {batch_idx}.",
                 "Lower lr, raise warmup, or train in fp32; the last checkpoint is kept.",
             )
-        self.taught = len(rows)
-        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=len(mine), sync_dist=True)
+        self.log("loss", loss, on_step=False, on_epoch=True, batch_size=self.taught, sync_dist=True)
         return loss
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
@@ -260,8 +272,9 @@ def fit(
         enable_version_counter=False,
     )
     stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)
-    shown = Progress(name, stage.epochs, SELECTED_BY) if progress else None
-    trainer = _trainer(stage, machine, folder, [stop, best, resume, *([shown] if shown else [])])
+    average = [EMAWeightAveraging(use_buffers=False, decay=stage.average)] if stage.average else []
+    shown = [Progress(name, stage.epochs, SELECTED_BY)] if progress else []
+    trainer = _trainer(stage, machine, folder, [*average, stop, best, resume, *shown])
     _run(trainer, task, resume)
     if Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)[
@@ -281,7 +294,7 @@ def _trainer(
         accelerator={"cuda": "gpu"}.get(machine.name(), machine.name()),
         devices=machine.devices,
         strategy="auto" if machine.devices == 1 else "ddp",
-        precision="bf16-mixed" if stage.precision == "bf16" else "32-true",
+        precision="bf16-mixed" if _is_bf16(stage, machine) else "32-true",
         max_epochs=stage.epochs,
         check_val_every_n_epoch=stage.validate_every,
         num_sanity_val_steps=0,
@@ -293,6 +306,17 @@ def _trainer(
         enable_model_summary=False,
         gradient_clip_val=None,
     )
+
+
+def _is_bf16(stage: StageConfig, machine: Machine) -> bool:
+    if stage.precision != "auto":
+        return stage.precision == "bf16"
+    has = torch.cuda.is_bf16_supported if machine.name() == "cuda" else _cpu_has_bf16
+    return bool(has())
+
+
+def _cpu_has_bf16() -> bool:
+    return bool(torch.cpu._is_avx512_bf16_supported())
 
 
 def _loggers(folder: Path) -> list[Any]:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
+from lite_llm4rec.models import MODELS, LiteConfig
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.train import StageConfig
@@ -59,7 +59,7 @@ def small_ring() -> Dataset:
 def tiny_preset(**changes: Any) -> Preset:
     """A T5 of width 32 with one layer, made from scratch; the vector stage alone."""
     shape = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
-    model = LiteConfig("t5", from_scratch=True, shape=shape, history_length=5, dropout=0.0)
+    model = LiteConfig(backbone="t5", from_scratch=True, shape=shape, history_length=5, dropout=0.0)
     stage = StageConfig(strategy="all", epochs=10, batch=64, lr=1e-2, warmup=0.05)
     return replace(Preset("tiny", model=model, vector=stage), **changes)
 
@@ -85,8 +85,9 @@ def untrained(dataset: Dataset, preset: Preset | None = None) -> Recommender:
     preset = preset or tiny_preset()
     vectors = drawn_vectors(len(dataset.catalogue))
     torch.manual_seed(0)
-    model = LiteLLM4Rec.create(preset.model, torch.from_numpy(vectors.copy()))
     counts = dataset.interactions.item_counts()
+    create: Any = MODELS[preset.model.kind].create
+    model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
     return Recommender(preset, model.eval(), dataset.catalogue, counts, vectors, [], [])
 
 

@@ -33,14 +33,6 @@ def test_known_texts_come_from_the_cache(
     assert np.array_equal(item_vectors.text_vectors(TITLES, config, tmp_path, "cpu", False), first)
 
 
-def test_drawn_vectors_depend_on_the_seed_alone():
-    first = item_vectors.random_vectors(500, 8, 1)
-    assert np.array_equal(first, item_vectors.random_vectors(500, 8, 1))
-    assert not np.array_equal(first, item_vectors.random_vectors(500, 8, 2))
-    assert first.dtype == np.float32
-    assert abs(first.mean()) < 0.05 and abs(first.std() - 1) < 0.05
-
-
 def brought(small_ring: Dataset) -> tuple[list[str], np.ndarray]:
     ids = small_ring.catalogue.ids.to_pylist()
     return ids, np.arange(len(ids) * 3, dtype=np.float32).reshape(-1, 3)

@@ -18,17 +18,23 @@ class Batch:
         (batch, length) int64; what stands where `mask` is False means nothing.
     mask : torch.Tensor
         (batch, length) bool, True where there is an item.
-    targets : torch.Tensor
-        (batch,) int64, the item that came next.
+    following : torch.Tensor
+        (batch, length) int64, the item that came next after each position.
     """
 
     items: torch.Tensor
     mask: torch.Tensor
-    targets: torch.Tensor
+    following: torch.Tensor
+
+    @property
+    def targets(self) -> torch.Tensor:
+        """The item that came next after the last position, (batch,)."""
+        last = self.mask.sum(1, keepdim=True) - 1
+        return self.following.gather(1, last)[:, 0]
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move to a device."""
-        return Batch(self.items.to(device), self.mask.to(device), self.targets.to(device))
+        return Batch(self.items.to(device), self.mask.to(device), self.following.to(device))
 
 
 def make_batch(items: Ints, starts: Ints, targets: Ints) -> Batch:
@@ -42,7 +48,24 @@ def make_batch(items: Ints, starts: Ints, targets: Ints) -> Batch:
         (batch,) positions; `starts < targets`.
     """
     histories, mask = pad(items, starts, targets)
-    return Batch(histories, mask, torch.from_numpy(items[targets].astype(np.int64)))
+    following, _ = pad(items, starts + 1, targets + 1)
+    return Batch(histories, mask, following)
+
+
+def thin(batch: Batch, rate: float) -> Batch:
+    """Leave out interactions at random, each with probability `rate`, and close the gaps.
+
+    What is left teaches what follows at some distance: an augmentation for short histories. A row
+    of which fewer than two interactions would be left stays whole. Draws from torch's generator.
+    """
+    window = torch.cat([batch.items[:, :1], batch.following], 1)
+    real = torch.cat([batch.mask[:, :1], batch.mask], 1)
+    kept = real & (torch.rand(real.shape, device=real.device) >= rate)
+    kept = torch.where(kept.sum(1, keepdim=True) < 2, real, kept)
+    order = torch.argsort(~kept, dim=1, stable=True)
+    length = int(kept.sum(1).max())
+    window, kept = window.gather(1, order)[:, :length], kept.gather(1, order)[:, :length]
+    return Batch(window[:, :-1], kept[:, 1:], window[:, 1:])
 
 
 def pad(items: Ints, starts: Ints, ends: Ints) -> tuple[torch.Tensor, torch.Tensor]:

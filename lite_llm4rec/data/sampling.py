@@ -13,6 +13,8 @@ from lite_llm4rec.data.split import Split
 class Examples:
     """Training examples as positions: history `items[starts:targets]`, target `items[targets]`.
 
+    A model that learns from every position is taught `items[starts + 1 : targets + 1]`.
+
     Attributes
     ----------
     starts, targets : numpy.ndarray
@@ -29,6 +31,8 @@ class Examples:
         """Keep these examples, in this order."""
         return Examples(self.starts[rows], self.targets[rows])
 
+
+BUCKETS = 50  # batches whose examples are sorted by length together
 
 Sampler = Callable[[Split, int, int, int], Examples]
 
@@ -64,4 +68,45 @@ def every_prefix(split: Split, history_length: int, seed: int, epoch: int) -> Ex
     return Examples(starts, targets)
 
 
-STRATEGIES: dict[str, Sampler] = {"sampling": random_segment, "all": every_prefix}
+def every_position(split: Split, history_length: int, seed: int, epoch: int) -> Examples:
+    """Tile each user's training part with windows, cut anew in each epoch.
+
+    For a model that learns from every position: all training interactions but each user's first
+    are taught exactly once per epoch, at most `history_length` to a window. The first window's
+    length is drawn, so that over the epochs each is taught after histories of many lengths. The
+    number of windows is the same in every epoch.
+    """
+    begins = split.interactions.offsets[:-1]
+    able = split.train_ends - begins >= 2
+    begins, targets = begins[able], (split.train_ends - begins)[able] - 1
+    windows = -(-targets // history_length)
+    rng = np.random.default_rng((seed, epoch))
+    first = rng.integers(targets - (windows - 1) * history_length, history_length + 1)
+    first = np.where(windows == 1, targets, first)
+    place = np.arange(windows.sum()) - np.repeat(np.cumsum(windows) - windows, windows)
+    cuts = np.repeat(first, windows) + place * history_length
+    starts = np.repeat(begins, windows) + np.where(place == 0, 0, cuts - history_length)
+    ends = np.repeat(begins, windows) + np.minimum(cuts, np.repeat(targets, windows))
+    return Examples(starts, ends).take(rng.permutation(len(starts)))
+
+
+def bucket(examples: Examples, batch: int, seed: int, epoch: int) -> Examples:
+    """Put examples of like length into the same batch, so that little padding is computed.
+
+    Within stretches of `BUCKETS` batches the examples are sorted by length; then whole batches
+    are shuffled. The last batch, which may be smaller, stays last.
+    """
+    length = examples.targets - examples.starts
+    stretch = np.arange(len(examples)) // (batch * BUCKETS)
+    order = np.lexsort((length, stretch))
+    full = len(examples) // batch
+    shuffled = np.random.default_rng((seed, epoch, full)).permutation(full)
+    batches = order[: full * batch].reshape(full, batch)[shuffled]
+    return examples.take(np.concatenate([batches.ravel(), order[full * batch :]]))
+
+
+STRATEGIES: dict[str, Sampler] = {
+    "sampling": random_segment,
+    "all": every_prefix,
+    "positions": every_position,
+}

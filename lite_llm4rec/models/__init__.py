@@ -1,7 +1,31 @@
-"""The models, one readable file each; each passes `tests/models/contract.py`."""
+"""Models. Each is one readable file; a new one is added to `MODELS`."""
 
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
+from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.models.popularity import Popularity
+from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 
-__all__ = ["LiteConfig", "LiteLLM4Rec", "Popularity", "SequenceModel"]
+Model = CausalLLM4Rec | LiteLLM4Rec | SASRec
+ModelConfig = LiteConfig | CausalConfig | SASRecConfig
+
+MODELS: dict[str, type[CausalLLM4Rec] | type[LiteLLM4Rec] | type[SASRec]] = {
+    "causal": CausalLLM4Rec,
+    "lite": LiteLLM4Rec,
+    "sasrec": SASRec,
+}
+
+__all__ = [
+    "MODELS",
+    "CausalConfig",
+    "CausalLLM4Rec",
+    "EveryPositionModel",
+    "LiteConfig",
+    "LiteLLM4Rec",
+    "Model",
+    "ModelConfig",
+    "Popularity",
+    "SASRec",
+    "SASRecConfig",
+    "SequenceModel",
+]

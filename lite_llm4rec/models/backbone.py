@@ -39,10 +39,14 @@ class Backbone(nn.Module):
     Parameters
     ----------
     model : transformers.PreTrainedModel
+    causal : bool
+        Whether a position sees only itself and the past; else it sees all, except in a
+        decoder-only model, which always looks back only.
     """
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    def __init__(self, model: PreTrainedModel, *, causal: bool = False) -> None:
         super().__init__()
+        self.causal = causal
         model.set_input_embeddings(nn.Identity())
         if hasattr(model, "pooler"):
             model.pooler = None
@@ -51,7 +55,13 @@ class Backbone(nn.Module):
 
     @classmethod
     def load(
-        cls, name: str, *, from_scratch: bool, shape: dict[str, Any], dropout: float
+        cls,
+        name: str,
+        *,
+        from_scratch: bool,
+        shape: dict[str, Any],
+        dropout: float,
+        causal: bool = False,
     ) -> "Backbone":
         """Load a backbone.
 
@@ -67,6 +77,8 @@ class Backbone(nn.Module):
             may shrink.
         dropout : float
             The rate at every place where the model has a dropout of its own.
+        causal : bool
+            See the class.
 
         Raises
         ------
@@ -79,20 +91,28 @@ class Backbone(nn.Module):
         _change(config, shape, name)
         if not from_scratch:
             _check_pretrained(shape, name)
-        return cls.build(config, dropout=dropout, weights=None if from_scratch else name)
+        weights = None if from_scratch else name
+        return cls.build(config, dropout=dropout, weights=weights, causal=causal)
 
     @classmethod
-    def build(cls, config: Any, *, dropout: float, weights: str | Path | None = None) -> "Backbone":
+    def build(
+        cls,
+        config: Any,
+        *,
+        dropout: float,
+        weights: str | Path | None = None,
+        causal: bool = False,
+    ) -> "Backbone":
         """Build from a transformers config, from scratch unless `weights` names a model."""
         for key in DROPOUT:
             if hasattr(config, key):
                 setattr(config, key, dropout)
         kind = T5EncoderModel if config.model_type == "t5" else AutoModel
         if weights is not None:
-            return cls(load_pretrained(kind, str(weights), config=config))
+            return cls(load_pretrained(kind, str(weights), config=config), causal=causal)
         if kind is T5EncoderModel:
-            return cls(T5EncoderModel(config))
-        return cls(AutoModel.from_config(config))
+            return cls(T5EncoderModel(config), causal=causal)
+        return cls(AutoModel.from_config(config), causal=causal)
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode.
@@ -109,7 +129,8 @@ class Backbone(nn.Module):
         torch.Tensor
             (batch, length, width); what stands at padding means nothing.
         """
-        output = self.model(inputs_embeds=vectors, attention_mask=mask.long())
+        visible = _look_back(mask, vectors.dtype) if self.causal else mask.long()
+        output = self.model(inputs_embeds=vectors, attention_mask=visible)
         states: torch.Tensor = output.last_hidden_state
         return states
 
@@ -118,6 +139,20 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Average over the positions where `mask` (batch, length) is True: (batch, dim)."""
     weight = mask.unsqueeze(-1).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1)
+
+
+def _look_back(mask: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
+    """Make what is added to attention scores, (batch, 1, length, length): 0, or −∞ for hidden.
+
+    Additive, as a boolean mask of four dimensions is right under transformers' sdpa attention and
+    silently wrong under its eager one.
+    """
+    length = mask.shape[1]
+    past = torch.ones(length, length, dtype=torch.bool, device=mask.device).tril()
+    hidden = ~(past & mask[:, None, None, :])
+    return torch.zeros(hidden.shape, dtype=kind, device=mask.device).masked_fill(
+        hidden, torch.finfo(kind).min
+    )
 
 
 def _config(name: str, from_scratch: bool) -> Any:

@@ -49,3 +49,34 @@ class SequenceModel(nn.Module, ABC):
     def scores(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Score the whole catalogue, (batch, N) logits. `rank` does this in bounded memory."""
         return self.user_vectors(items, mask) @ self.item_matrix().T
+
+
+class EveryPositionModel(SequenceModel):
+    """A causal model: one pass gives the user vector after each position, and teaches each."""
+
+    @abstractmethod
+    def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
+        """Look items up as they go in, (…) int64 → (…, width)."""
+
+    @abstractmethod
+    def position_vectors(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Give the user vector after each position.
+
+        Parameters
+        ----------
+        vectors : torch.Tensor
+            (batch, length, width) item vectors as they go in.
+        mask : torch.Tensor
+            (batch, length) bool.
+
+        Returns
+        -------
+        torch.Tensor
+            (batch, length, dim); at each position what the history up to there alone would give.
+        """
+
+    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Give the user vector after the last position, (batch, dim)."""
+        found = self.position_vectors(self.input_vectors(items), mask)
+        last = mask.sum(1) - 1
+        return found[torch.arange(len(found), device=found.device), last]

@@ -1,30 +1,118 @@
-"""The item vectors that a Recommendation LLM reads."""
+"""Item vectors, from text, from ids, or both; what goes in and, with a tied head, comes out."""
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 
 class ItemTable(nn.Module):
-    """One vector per item, brought to the Recommendation LLM's width.
+    """One vector per item at the Recommendation LLM's width: projected text + id.
+
+    Parameters
+    ----------
+    width : int
+        The Recommendation LLM's width.
+    vectors : torch.Tensor, optional
+        (N, text width) encoded text; one linear layer where the widths differ (paper §5.5.2).
+    trainable : bool
+        Whether the text's vectors are learnt too. Source: paper §5.1.4, "fine-tuning the
+        context-aware embeddings".
+    ids : torch.Tensor, optional
+        (N, width) what the id part starts from.
+    id_dropout : float
+        Rate at which an item loses its id part in a training step, so that its text must speak
+        for it.
+    components : int
+        Whiten the text's vectors to so many principal components first; 0 takes them as they are.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        vectors: torch.Tensor | None = None,
+        *,
+        trainable: bool = True,
+        ids: torch.Tensor | None = None,
+        id_dropout: float = 0.0,
+        components: int = 0,
+    ) -> None:
+        super().__init__()
+        assert vectors is not None or ids is not None
+        self.vectors: torch.Tensor | None = None
+        self.ids: torch.Tensor | None = None
+        self.id_dropout = id_dropout
+        self.project: nn.Module = nn.Identity()
+        self.text_width = 0 if vectors is None else vectors.shape[1]
+        self.whitening: Whitening | None = None
+        if vectors is not None:
+            vectors = vectors.to(torch.float32)
+            if components:
+                self.whitening = Whitening(vectors, components)
+                vectors = self.whitening(vectors)
+            self.vectors = nn.Parameter(vectors, requires_grad=trainable)
+            if vectors.shape[1] != width:
+                self.project = nn.Linear(vectors.shape[1], width)
+        if ids is not None:
+            self.ids = nn.Parameter(ids.to(torch.float32))
+
+    def forward(self, items: torch.Tensor) -> torch.Tensor:
+        """Look items up: (…) int64 → (…, width)."""
+        parts = []
+        if self.vectors is not None:
+            parts.append(self.project(self.vectors[items]))
+        if self.ids is not None:
+            parts.append(self.ids[items])
+        found: torch.Tensor = sum(parts[1:], parts[0])
+        return found
+
+    def matrix(self) -> torch.Tensor:
+        """Give every item's vector, (N, width), for looking up and scoring in one step."""
+        parts = []
+        if self.vectors is not None:
+            parts.append(self.project(self.vectors))
+        if self.ids is not None:
+            parts.append(self.ids * self._kept(self.ids))
+        whole: torch.Tensor = sum(parts[1:], parts[0])
+        return whole
+
+    def _kept(self, ids: torch.Tensor) -> torch.Tensor:
+        ones = torch.ones(len(ids), 1, device=ids.device)
+        return functional.dropout(ones, self.id_dropout, self.training)
+
+
+class Whitening(nn.Module):
+    """Text vectors → their principal components, equally spread; vectors have length 1 or so.
+
+    Source: Su et al., 2021; as an adaptor of text for recommendation, UniSRec (Hou et al., 2022).
 
     Parameters
     ----------
     vectors : torch.Tensor
-        (N, text width): encoded text, or random numbers for an id-only table.
-    width : int
-        The Recommendation LLM's width; one linear layer where it differs (paper §5.5.2).
-    trainable : bool
-        Whether the vectors themselves are learnt. Source: paper §5.1.4, "fine-tuning the
-        context-aware embeddings".
+        (N, text width) what the components are of.
+    components : int
+        How many; at most the text's width.
     """
 
-    def __init__(self, vectors: torch.Tensor, width: int, *, trainable: bool) -> None:
+    def __init__(self, vectors: torch.Tensor, components: int) -> None:
         super().__init__()
-        self.vectors = nn.Parameter(vectors.to(torch.float32), requires_grad=trainable)
-        same = vectors.shape[1] == width
-        self.project: nn.Module = nn.Identity() if same else nn.Linear(vectors.shape[1], width)
+        mean = vectors.mean(0)
+        spread, directions = torch.linalg.eigh((vectors - mean).T @ (vectors - mean) / len(vectors))
+        spread, directions = spread[-components:], directions[:, -components:]
+        self.mean: torch.Tensor
+        self.directions: torch.Tensor
+        self.register_buffer("mean", mean)
+        scale = (components * spread).clamp_min(1e-6).sqrt()
+        self.register_buffer("directions", directions / scale)
 
-    def forward(self, items: torch.Tensor) -> torch.Tensor:
-        """Look items up: (…) int64 → (…, width)."""
-        projected: torch.Tensor = self.project(self.vectors[items])
-        return projected
+    def forward(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Whiten, (n, text width) → (n, components)."""
+        whitened: torch.Tensor = (vectors - self.mean) @ self.directions
+        return whitened
+
+
+def principal_components(vectors: torch.Tensor, width: int) -> torch.Tensor:
+    """Give the text's first principal components, (N, width), of variance 1 taken together."""
+    centred = (vectors - vectors.mean(0)).to(torch.float32)
+    _, directions = torch.linalg.eigh(centred.T @ centred)
+    found: torch.Tensor = centred @ directions[:, -width:]
+    return found / found.std().clamp_min(1e-6)

@@ -45,6 +45,7 @@ class LiteConfig:
         The paper's ablations `fixT5` and `fixHead`.
     """
 
+    kind: Literal["lite"] = "lite"
     backbone: str = "google-t5/t5-small"
     from_scratch: bool = False
     shape: dict[str, Any] = field(default_factory=dict)
@@ -73,7 +74,7 @@ class LiteLLM4Rec(SequenceModel):
         self.config = config
         self.history_length = config.history_length
         self.backbone = backbone
-        self.items = ItemTable(vectors, backbone.width, trainable=True)
+        self.items = ItemTable(backbone.width, vectors)
         self.dropout = nn.Dropout(config.vector_dropout)
         self.head = nn.Linear(backbone.width, len(vectors), bias=False)
         self.backbone.requires_grad_(not config.fix_backbone)
@@ -81,8 +82,12 @@ class LiteLLM4Rec(SequenceModel):
         self.text: JointText | None = None
 
     @classmethod
-    def create(cls, config: LiteConfig, vectors: torch.Tensor) -> "LiteLLM4Rec":
+    def create(
+        cls, config: LiteConfig, vectors: torch.Tensor, counts: torch.Tensor
+    ) -> "LiteLLM4Rec":
         """Load the backbone that `config` names and build the model around it."""
+        if config.items == "id":
+            vectors = torch.randn(len(vectors), config.id_width)
         backbone = Backbone.load(
             config.backbone,
             from_scratch=config.from_scratch,
@@ -92,25 +97,17 @@ class LiteLLM4Rec(SequenceModel):
         return cls(backbone, vectors, config)
 
     @classmethod
-    def skeleton(
-        cls, config: LiteConfig, backbone: dict[str, Any], shape: tuple[int, int]
-    ) -> "LiteLLM4Rec":
-        """Build the model with weights to be filled in, from what `describe` gave.
-
-        Parameters
-        ----------
-        backbone : dict
-            The transformers config as a dict.
-        shape : tuple of int
-            (N, text width).
-        """
-        values = {key: value for key, value in backbone.items() if key != "model_type"}
-        loaded = AutoConfig.for_model(backbone["model_type"], **values)
-        return cls(Backbone.build(loaded, dropout=config.dropout), torch.zeros(shape), config)
+    def skeleton(cls, config: LiteConfig, described: dict[str, Any]) -> "LiteLLM4Rec":
+        """Build the model with weights to be filled in, from what `describe` gave."""
+        values = dict(described["backbone"])
+        loaded = AutoConfig.for_model(values.pop("model_type"), **values)
+        backbone = Backbone.build(loaded, dropout=config.dropout)
+        return cls(backbone, torch.zeros(*described["shape"]), config)
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
         backbone = self.backbone.model.config.to_dict()
+        assert self.items.vectors is not None
         return {"backbone": backbone, "shape": list(self.items.vectors.shape)}
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:

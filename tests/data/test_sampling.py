@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lite_llm4rec.data.interactions import Interactions
-from lite_llm4rec.data.sampling import STRATEGIES, Examples, every_prefix, random_segment
+from lite_llm4rec.data.sampling import (
+    STRATEGIES,
+    Examples,
+    bucket,
+    every_position,
+    every_prefix,
+    random_segment,
+)
 from lite_llm4rec.data.split import Split, leave_one_out
 
 LENGTHS = st.lists(st.integers(1, 9), min_size=1, max_size=6).filter(lambda ls: max(ls) >= 3)
@@ -77,3 +84,48 @@ def test_take_keeps_examples_in_the_order_asked_for() -> None:
     examples = Examples(np.array([0, 1, 2]), np.array([3, 4, 5]))
     assert pairs(examples.take(np.array([2, 0]))) == [(2, 5), (0, 3)]
     assert len(examples) == 3
+
+
+@given(LENGTHS, st.integers(1, 5), st.integers(0, 9))
+def test_windows_teach_each_training_target_exactly_once(
+    lengths: list[int], history_length: int, epoch: int
+) -> None:
+    split = split_of(lengths)
+    log = split.interactions
+    examples = every_position(split, history_length, 0, epoch)
+    taught = [position for start, end in pairs(examples) for position in range(start + 1, end + 1)]
+    users = log.users
+    able = np.arange(len(log)) > log.offsets[:-1][users]
+    assert (
+        sorted(taught)
+        == np.flatnonzero(able & (np.arange(len(log)) < split.train_ends[users])).tolist()
+    )
+    assert all(users[start] == users[end] for start, end in pairs(examples))
+    assert (examples.targets - examples.starts <= history_length).all()
+    assert len(examples) == len(every_position(split, history_length, 1, epoch + 1))
+
+
+def test_windows_are_cut_elsewhere_in_another_epoch() -> None:
+    split = split_of([40, 3])
+    cuts = {tuple(sorted(pairs(every_position(split, 16, 0, epoch)))) for epoch in range(20)}
+    assert len(cuts) > 5
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=60), st.integers(1, 7))
+def test_buckets_hold_every_example_once_and_like_lengths_together(
+    lengths: list[int], batch: int
+) -> None:
+    lengths = lengths * batch  # whole batches only: a smaller last one may hold the longest
+    starts = np.arange(len(lengths)) * 100
+    examples = Examples(starts, starts + lengths)
+    found = bucket(examples, batch, 0, 0)
+    assert sorted(pairs(found)) == pairs(examples)
+    padded = sum(
+        max(part) * len(part) for part in _batches((found.targets - found.starts).tolist(), batch)
+    )
+    plain = sum(max(part) * len(part) for part in _batches(lengths, batch))
+    assert padded <= plain
+
+
+def _batches(values: list[int], size: int) -> list[list[int]]:
+    return [values[place : place + size] for place in range(0, len(values), size)]

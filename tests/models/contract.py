@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from lite_llm4rec.data.batching import pad
+from lite_llm4rec.data.batching import Batch, pad
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.evaluate import rank_cases
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
 from lite_llm4rec.rank import seen_items, top_k
 from lite_llm4rec.train import Machine, StageConfig, fit
 
@@ -93,3 +93,35 @@ class SequenceModelContract:
         ranks, _ = rank_cases(model, ring.interactions.items, split.test)
         # The best validation Recall@10 is kept, so the next item is near the top, not always first.
         assert (ranks <= 5).mean() > 0.9
+
+
+class EveryPositionContract(SequenceModelContract):
+    """What a causal model must do besides."""
+
+    stage = StageConfig(strategy="positions", epochs=40, batch=64, lr=1e-2, warmup=0.05)
+
+    def make_model(self) -> EveryPositionModel:
+        raise NotImplementedError
+
+    def test_one_pass_equals_each_prefix_alone(self, model):
+        items = torch.tensor([[3, 1, 4, 1, 5], [9, 2, 6, 0, 0]])
+        mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+        whole = model.position_vectors(model.input_vectors(items), mask)
+        for row, place in mask.nonzero().tolist():
+            prefix = slice(row, row + 1), slice(0, place + 1)
+            alone = model.user_vectors(items[prefix], mask[prefix])
+            torch.testing.assert_close(whole[row, place], alone[0], atol=2e-5, rtol=1e-4)
+
+    def test_every_real_position_teaches_and_padding_does_not(self, model):
+        items = torch.tensor([[3, 1, 4], [9, 2, 0]])
+        mask = torch.tensor([[True, True, True], [True, True, False]])
+        following = torch.tensor([[1, 4, 8], [2, 5, 0]])
+
+        def loss(last: int, middle: int) -> torch.Tensor:
+            changed = following.clone()
+            changed[1, 2], changed[0, 1] = last, middle
+            torch.manual_seed(0)
+            return model.training_loss(Batch(items, mask, changed))
+
+        torch.testing.assert_close(loss(0, 4), loss(7, 4))
+        assert not torch.isclose(loss(0, 4), loss(0, 20))

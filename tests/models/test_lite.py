@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
@@ -5,8 +7,7 @@ from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.models.backbone import Backbone
 from lite_llm4rec.models.base import SequenceModel
-from lite_llm4rec.models.lite import JointText, LiteConfig, LiteLLM4Rec
-from lite_llm4rec.text.encoder import ItemLLM
+from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from tests.models.contract import N_ITEMS, SequenceModelContract
 
 SHAPES = {
@@ -30,7 +31,7 @@ def make(backbone: str = "t5", vector_width: int = 16, **settings: object) -> Li
         **settings,  # type: ignore[arg-type]
     )
     vectors = torch.randn(N_ITEMS, vector_width, generator=torch.Generator().manual_seed(3))
-    return LiteLLM4Rec.create(config, vectors)
+    return LiteLLM4Rec.create(config, vectors, torch.ones(N_ITEMS))
 
 
 class TestT5(SequenceModelContract):
@@ -81,7 +82,9 @@ def test_one_linear_layer_only_when_widths_differ():
 
 def test_loss_is_cross_entropy_over_the_catalogue():
     model = make().eval()
-    batch = Batch(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([7]))
+    batch = Batch(
+        torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([[3, 7]])
+    )
     scores = model.scores(batch.items, batch.mask)[0]
     expected = torch.logsumexp(scores, 0) - scores[7]
     torch.testing.assert_close(model.training_loss(batch), expected)
@@ -90,15 +93,17 @@ def test_loss_is_cross_entropy_over_the_catalogue():
 @pytest.mark.parametrize(("setting", "part"), [("fix_backbone", "backbone"), ("fix_head", "head")])
 def test_fixed_parts_get_no_gradient(setting: str, part: str):
     model = make(**{setting: True})
-    batch = Batch(torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([7]))
+    batch = Batch(
+        torch.tensor([[1, 2]]), torch.ones(1, 2, dtype=torch.bool), torch.tensor([[3, 7]])
+    )
     model.training_loss(batch).backward()
     assert all(parameter.grad is None for parameter in getattr(model, part).parameters())
     assert any(parameter.grad is not None for parameter in model.parameters())
 
 
 def test_dropout_is_set_at_every_place_of_the_backbone():
-    config = LiteConfig("t5", from_scratch=True, shape=SHAPES["t5"], dropout=0.7)
-    model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32))
+    config = LiteConfig(backbone="t5", from_scratch=True, shape=SHAPES["t5"], dropout=0.7)
+    model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32), torch.ones(N_ITEMS))
     rates = {
         module.p for module in model.backbone.modules() if isinstance(module, torch.nn.Dropout)
     }
@@ -108,7 +113,9 @@ def test_dropout_is_set_at_every_place_of_the_backbone():
 def test_pretrained_weights_are_loaded_from_a_folder(tmp_path):
     plain = T5EncoderModel(T5Config(**SHAPES["t5"], vocab_size=50))
     plain.save_pretrained(tmp_path)
-    model = LiteLLM4Rec.create(LiteConfig(str(tmp_path)), torch.zeros(N_ITEMS, 32))
+    model = LiteLLM4Rec.create(
+        LiteConfig(backbone=str(tmp_path)), torch.zeros(N_ITEMS, 32), torch.ones(N_ITEMS)
+    )
     expected = plain.encoder.block[0].layer[0].SelfAttention.q.weight
     found = model.backbone.model.encoder.block[0].layer[0].SelfAttention.q.weight
     assert torch.equal(found, expected)
@@ -118,8 +125,8 @@ def test_pretrained_bert_keeps_its_first_layers(tmp_path):
     BertModel(
         BertConfig(**{**SHAPES["bert"], "num_hidden_layers": 3}, vocab_size=50)
     ).save_pretrained(tmp_path)
-    config = LiteConfig(str(tmp_path), shape={"num_hidden_layers": 2})
-    model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32))
+    config = LiteConfig(backbone=str(tmp_path), shape={"num_hidden_layers": 2})
+    model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32), torch.ones(N_ITEMS))
     assert len(model.backbone.model.encoder.layer) == 2
 
 
@@ -137,33 +144,7 @@ def test_a_shape_that_weights_do_not_fit_is_refused(tmp_path):
 
 def test_describe_builds_the_same_model_again():
     model = make("bert").eval()
-    again = LiteLLM4Rec.skeleton(model.config, **_plain(model.describe()))
+    again = LiteLLM4Rec.skeleton(model.config, json.loads(json.dumps(model.describe())))
     again.load_state_dict(model.state_dict())
     items, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.bool)
     torch.testing.assert_close(again.eval().scores(items, mask), model.scores(items, mask))
-
-
-def _plain(described: dict) -> dict:
-    import json
-
-    values = json.loads(json.dumps(described))
-    return {"backbone": values["backbone"], "shape": tuple(values["shape"])}
-
-
-def test_joint_stage_encodes_each_distinct_item_once():
-    llm = ItemLLM(T5EncoderModel(T5Config(**{**SHAPES["t5"], "d_model": 16}, vocab_size=40)))
-    model = make("t5", vector_width=16).eval()
-    tokens = torch.randint(2, 40, (N_ITEMS, 6), generator=torch.Generator().manual_seed(0))
-    attention = torch.ones_like(tokens)
-    attention[::2, 3:] = 0
-    model.text = JointText(llm.eval(), tokens, attention)
-    encoded = []
-    model.text.register_forward_hook(lambda module, inputs, output: encoded.append(len(inputs[0])))
-    items = torch.tensor([[3, 4, 3], [4, 5, 0]])
-    mask = torch.tensor([[1, 1, 1], [1, 1, 0]]).bool()
-    users = model.user_vectors(items, mask)
-    assert encoded == [3]
-    with torch.no_grad():
-        model.items.vectors.copy_(llm(tokens, attention))
-    model.text = None
-    torch.testing.assert_close(model.user_vectors(items, mask), users, atol=1e-5, rtol=1e-4)

@@ -1,0 +1,119 @@
+"""What several models share: a causal transformer and how its states become user vectors."""
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class CausalTransformer(nn.Module):
+    """A small transformer made from scratch, in which a position sees itself and the past.
+
+    Learned positions, pre-norm blocks with GELU. Histories are padded at their end, where no real
+    position looks, so that no mask is needed.
+
+    Parameters
+    ----------
+    width, blocks, heads : int
+    length : int
+        The longest sequence.
+    inner : int
+        Width of the feed-forward part.
+    dropout : float
+        After the positions and on what each block adds; attention weights have none.
+    """
+
+    def __init__(
+        self, width: int, blocks: int, heads: int, length: int, inner: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.width = width
+        self.positions = nn.Parameter(torch.randn(length, width) * 0.02)
+        self.dropout = nn.Dropout(dropout)
+        self.norm_in = nn.LayerNorm(width)
+        self.blocks = nn.ModuleList(Block(width, heads, inner, dropout) for _ in range(blocks))
+        self.norm_out = nn.LayerNorm(width)
+
+    def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encode, (batch, length, width) → (batch, length, width)."""
+        states = self.dropout(self.norm_in(vectors + self.positions[: vectors.shape[1]]))
+        for block in self.blocks:
+            states = block(states)
+        normed: torch.Tensor = self.norm_out(states)
+        return normed
+
+
+class Block(nn.Module):
+    """One pre-norm transformer block with causal attention."""
+
+    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = CausalAttention(width, heads, dropout=0.0)
+        self.norm_attention = nn.LayerNorm(width)
+        self.norm_inner = nn.LayerNorm(width)
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: torch.Tensor) -> torch.Tensor:
+        """Add attention, then the feed-forward part, (batch, length, width)."""
+        normed = self.norm_attention(states)
+        states = states + self.dropout(self.attention(normed, normed))
+        inner = functional.gelu(self.inner(self.norm_inner(states)), approximate="tanh")
+        added: torch.Tensor = self.dropout(self.outer(inner))
+        return states + added
+
+
+class CausalAttention(nn.Module):
+    """Multi-head attention to the past and the position itself."""
+
+    def __init__(self, width: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.heads = heads
+        self.rate = dropout
+        self.query = nn.Linear(width, width)
+        self.key_value = nn.Linear(width, 2 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, queries: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
+        """Attend from `queries` to `states`, both (batch, length, width)."""
+        batch, length, width = states.shape
+        shape = (batch, length, self.heads, width // self.heads)
+        key, value = self.key_value(states).chunk(2, -1)
+        mixed = self._mix(
+            self.query(queries).view(shape).transpose(1, 2),
+            key.view(shape).transpose(1, 2),
+            value.view(shape).transpose(1, 2),
+        )
+        out: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, width))
+        return out
+
+    def _mix(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        attend = functional.scaled_dot_product_attention
+        rate = self.rate if self.training else 0.0
+        if query.device.type != "cpu":
+            return attend(query, key, value, dropout_p=rate, is_causal=True)
+        with torch.autocast("cpu", enabled=False):  # torch's bf16 attention is slow on CPUs
+            query, key, value = query.float(), key.float(), value.float()
+            return attend(query, key, value, dropout_p=rate, is_causal=True)
+
+
+def running_mean(states: torch.Tensor) -> torch.Tensor:
+    """Average over the positions up to each, (batch, length, dim)."""
+    count = torch.arange(1, states.shape[1] + 1, device=states.device, dtype=torch.float32)
+    mean: torch.Tensor = states.float().cumsum(1) / count[:, None]
+    return mean.to(states.dtype)
+
+
+def build_transformer(shape: dict[str, Any], length: int, dropout: float) -> CausalTransformer:
+    """Build the transformer from its config's `shape`: width, blocks, heads, inner."""
+    width = shape.get("width", 64)
+    return CausalTransformer(
+        width,
+        shape.get("blocks", 2),
+        shape.get("heads", 2),
+        length,
+        shape.get("inner", 4 * width),
+        dropout,
+    )

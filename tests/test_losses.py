@@ -1,0 +1,134 @@
+"""Losses against torch's own cross-entropy, and against sums written out."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional
+
+from lite_llm4rec.losses import (
+    LossConfig,
+    binary_cross_entropy,
+    catalogue_loss,
+    full_cross_entropy,
+    sampled_cross_entropy,
+)
+
+N_ITEMS, DIM, TARGETS = 11, 4, 7
+
+
+def world(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    draw = torch.Generator().manual_seed(0)
+    users = torch.randn(TARGETS, DIM, generator=draw, dtype=dtype, requires_grad=True)
+    items = torch.randn(N_ITEMS, DIM, generator=draw, dtype=dtype, requires_grad=True)
+    return users, items, torch.randint(N_ITEMS, (TARGETS,), generator=draw)
+
+
+def value_and_gradients(loss, *inputs):
+    value = loss(*inputs)
+    return value, *torch.autograd.grad(3 * value, inputs[:2])
+
+
+@pytest.mark.parametrize("rows", [1, 2, 7, 100])
+def test_full_is_torchs_cross_entropy_whatever_the_chunk(rows: int):
+    users, items, targets = world()
+    expected = value_and_gradients(
+        lambda u, i: functional.cross_entropy(u @ i.T, targets), users, items
+    )
+    found = value_and_gradients(
+        lambda u, i: full_cross_entropy(u, i, targets, rows * N_ITEMS * 8), users, items
+    )
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_a_bound_below_one_targets_logits_works_one_by_one():
+    users, items, targets = world()
+    expected = full_cross_entropy(users, items, targets)
+    torch.testing.assert_close(full_cross_entropy(users, items, targets, 1), expected)
+
+
+def test_full_gradients_pass_gradcheck():
+    users, items, targets = world()
+    assert torch.autograd.gradcheck(
+        lambda u, i: full_cross_entropy(u, i, targets, 200), (users, items)
+    )
+
+
+def test_under_autocast_full_stays_near_and_sums_in_fp32():
+    users, items, targets = world(torch.float32)
+    exact = value_and_gradients(lambda u, i: full_cross_entropy(u, i, targets), users, items)
+    with torch.autocast("cpu", torch.bfloat16):
+        near = value_and_gradients(lambda u, i: full_cross_entropy(u, i, targets), users, items)
+    for one, other in zip(near, exact, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
+
+
+def test_sampled_over_every_other_item_with_their_logq_is_full():
+    users, items, targets = world()
+    everyone = torch.arange(N_ITEMS)
+    log_q = torch.full((N_ITEMS,), -math.log(N_ITEMS), dtype=torch.float64)
+    torch.testing.assert_close(
+        sampled_cross_entropy(users, items, targets, everyone, log_q),
+        full_cross_entropy(users, items, targets),
+        check_dtype=False,
+    )
+
+
+def test_logq_undoes_what_a_skewed_draw_adds():
+    """exp(score − log q), averaged over draws from q, estimates the sum over the catalogue."""
+    users, items, targets = world()
+    chances = torch.softmax(torch.arange(N_ITEMS, dtype=torch.float64) / 4, 0)
+    draw = torch.Generator().manual_seed(1)
+    negatives = torch.multinomial(chances, 200_000, replacement=True, generator=draw)
+    weights = (users[:1] @ items[negatives].T - chances.log()[negatives]).exp()
+    estimate = (
+        weights[:, negatives != targets[0]].mean() * (negatives != targets[0]).double().mean()
+    )
+    exact = (users[0] @ items.T).exp().sum() - (users[0] @ items[targets[0]]).exp()
+    torch.testing.assert_close(estimate, exact, rtol=0.02, atol=0)
+
+
+def test_own_negatives_equal_shared_ones_when_they_are_the_same():
+    users, items, targets = world()
+    log_q = torch.zeros(N_ITEMS, dtype=torch.float64)
+    shared = torch.tensor([1, 5, 9])
+    for loss in (
+        lambda n: sampled_cross_entropy(users, items, targets, n, log_q),
+        lambda n: binary_cross_entropy(users, items, targets, n, 0.5),
+    ):
+        torch.testing.assert_close(loss(shared), loss(shared.expand(TARGETS, 3)))
+
+
+def test_bce_is_the_sum_written_out():
+    users, items, targets = world()
+    negatives = torch.arange(TARGETS)[:, None] % N_ITEMS
+    own = (users * items[targets]).sum(1)
+    other = (users * items[negatives[:, 0]]).sum(1)
+    expected = -(torch.sigmoid(own).log() + torch.sigmoid(-other).log()).mean()
+    torch.testing.assert_close(binary_cross_entropy(users, items, targets, negatives), expected)
+
+
+def test_gbce_with_t_1_raises_the_target_to_the_sampled_share():
+    users, items, targets = world()
+    negatives = torch.zeros(TARGETS, 2, dtype=torch.int64)
+    own = (users * items[targets]).sum(1)
+    other = (users * items[0]).sum(1)
+    share = 2 / (N_ITEMS - 1)
+    expected = -(share * torch.sigmoid(own).log() + 2 * torch.sigmoid(-other).log()).mean()
+    found = binary_cross_entropy(users, items, targets, negatives, 1.0)
+    torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize("name", ["full", "sampled", "gbce", "bce"])
+@pytest.mark.parametrize("shared", [True, False])
+def test_each_name_gives_a_loss_that_falls_when_the_target_wins(name: str, shared: bool):
+    items = torch.eye(N_ITEMS)
+    targets = torch.arange(TARGETS)
+    config = LossConfig(name, negatives=5, shared=shared)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    right = catalogue_loss(5 * items[targets], items, targets, config)
+    torch.manual_seed(0)
+    wrong = catalogue_loss(5 * items[targets + 1], items, targets, config)
+    assert right < wrong
