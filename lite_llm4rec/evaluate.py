@@ -59,7 +59,8 @@ class Evaluation:
     Attributes
     ----------
     metrics : dict
-        Means over users, and `coverage@10`.
+        Means over users; `coverage@10`; the share of cold items in the lists, `cold@10`, and
+        among the targets, `cold_targets`.
     intervals : dict
         95 % bootstrap interval over users of each mean.
     slices : dict
@@ -147,7 +148,10 @@ def evaluate(
     }
     metrics = {name: float(values.mean()) for name, values in per_user.items()}
     metrics[f"coverage@{LIST_LENGTH}"] = coverage(lists, len(dataset.catalogue))
-    cases = _case_table(split, targets, ranks)
+    cold = split.train_counts() == 0
+    cases = _case_table(split, targets, ranks, cold)
+    metrics[f"cold@{LIST_LENGTH}"] = float(cold[lists[lists >= 0]].mean())
+    metrics["cold_targets"] = float(cases["cold"].to_numpy().mean())
     return Evaluation(
         _protocol(model, dataset, split, part, seen_filter),
         metrics,
@@ -178,7 +182,9 @@ def _protocol(
     )
 
 
-def _case_table(split: Split, targets: Targets, ranks: Ints) -> pa.Table:
+def _case_table(
+    split: Split, targets: Targets, ranks: Ints, cold: npt.NDArray[np.bool_]
+) -> pa.Table:
     """Put what was measured in one row per case, ids as the caller has them."""
     log = split.interactions
     items = log.items[targets.positions]
@@ -188,7 +194,7 @@ def _case_table(split: Split, targets: Targets, ranks: Ints) -> pa.Table:
             "target_id": log.item_ids.take(pa.array(items)),
             "rank": ranks,
             "history_length": targets.positions - targets.starts,
-            "cold": split.train_counts()[items] == 0,
+            "cold": cold[items],
         }
     )
 

@@ -1,6 +1,7 @@
 """The item vectors that training begins with: encoded text, random numbers, or brought ones."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,7 +10,7 @@ import pyarrow as pa
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.readers import read_table
+from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.paths import cache_root
 from lite_llm4rec.preset import Preset, TextConfig
@@ -87,7 +88,7 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
+def check_vectors(vectors: npt.NDArray[np.float32], n_items: int) -> None:
     """See that brought vectors fit the catalogue.
 
     Raises
@@ -95,9 +96,9 @@ def check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
     DataError
         On a wrong shape or numbers that are not finite.
     """
-    if vectors.ndim != 2 or len(vectors) != len(dataset.catalogue):
+    if vectors.ndim != 2 or len(vectors) != n_items:
         raise DataError(
-            f"The item vectors have the shape {vectors.shape}; {len(dataset.catalogue):,} rows,"
+            f"The item vectors have the shape {vectors.shape}; {n_items:,} rows,"
             " one per item of the catalogue and in its order, are needed."
         )
     if not np.isfinite(vectors).all():
@@ -105,9 +106,58 @@ def check_vectors(vectors: npt.NDArray[np.float32], dataset: Dataset) -> None:
 
 
 def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
+    """Write the text of each of a data set's items in one line, (N,)."""
+    return catalogue_texts(dataset.catalogue, config)
+
+
+def describe_items(
+    items: Any,
+    catalogue: Catalogue,
+    vectors: npt.NDArray[np.float32] | None,
+    brought: bool,
+    preset: Preset,
+    device: str,
+) -> tuple[Catalogue, npt.NDArray[np.float32]]:
+    """Read new items, and encode their text as the catalogue's was.
+
+    Returns
+    -------
+    catalogue : Catalogue
+        The old items and then the new ones.
+    vectors : numpy.ndarray
+        (n, text width) of the new ones.
+
+    Raises
+    ------
+    DataError
+        See `Catalogue.append`; or when vectors are needed and not given, or the other way round.
+    """
+    added = Catalogue.from_arrow(read_table(items), None, None, name_of(items))
+    whole = catalogue.append(added)
+    new = whole.take(np.arange(len(catalogue), len(whole)))
+    if brought != (vectors is not None):
+        raise DataError(
+            "This model was trained on brought item vectors."
+            if brought
+            else "This model encodes the items' text itself.",
+            "Bring the new items' vectors too." if brought else "Leave out the vectors.",
+        )
+    if vectors is not None:
+        check_vectors(vectors, len(new))
+        return whole, np.ascontiguousarray(vectors, np.float32)
+    blank = new.without_text()
+    if blank.any():
+        raise DataError(
+            f"Item {new.ids[int(blank.argmax())].as_py()!r} has no text to be known by.",
+            "Give it a title at least.",
+        )
+    return whole, text_vectors(catalogue_texts(new, preset.text), preset.text, None, device, False)
+
+
+def catalogue_texts(catalogue: Catalogue, config: TextConfig) -> list[str]:
     """Write each item's text in one line, (N,)."""
     template = TEMPLATES[config.template]
-    return [template(record) for record in dataset.catalogue.records()]
+    return [template(record) for record in catalogue.records()]
 
 
 def text_vectors(

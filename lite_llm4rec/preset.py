@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lite_llm4rec.config import from_dict, override, read_toml
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.models import LiteConfig, ModelConfig
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
@@ -46,6 +48,11 @@ class Preset:
 
     Attributes
     ----------
+    repeats : bool
+        Whether an item may be recommended to who has had it (music, groceries): then nothing seen
+        is removed from a ranking, in validation, evaluation and recommendation alike.
+    cold_share : float
+        Share of the items to hold out of training, to measure how new items fare.
     joint : StageConfig, optional
         The Item LLM in the training loop (paper Algorithm 1).
     vector : StageConfig, optional
@@ -54,6 +61,8 @@ class Preset:
 
     name: str = "given"
     seed: int = 0
+    repeats: bool = False
+    cold_share: float = 0.0
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=LiteConfig)
     joint: StageConfig | None = None
@@ -91,6 +100,12 @@ class Preset:
     def reads_text(self) -> bool:
         """Whether the model needs encoded text."""
         return getattr(self.model, "items", "id") != "id"
+
+
+def preset_split(preset: Preset, dataset: Dataset) -> Split:
+    """Split as the preset says: leave-one-out, with its share of items held out of training."""
+    split = leave_one_out(dataset.interactions)
+    return cold_start(split, preset.cold_share, preset.seed) if preset.cold_share else split
 
 
 def preset_names() -> list[str]:

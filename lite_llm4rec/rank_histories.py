@@ -13,6 +13,7 @@ from lite_llm4rec.rank import Seen, top_k
 @torch.no_grad()
 def rank_histories(
     model: SequenceModel,
+    matrix: torch.Tensor,
     counts: npt.NDArray[np.int64],
     histories: list[Ints],
     k: int,
@@ -25,6 +26,8 @@ def rank_histories(
     ----------
     model : SequenceModel
         On the device of `allowed`.
+    matrix : torch.Tensor
+        (N, dim) its item matrix.
     counts : numpy.ndarray
         (N,) what empty histories are ranked by.
     histories : list of numpy.ndarray
@@ -47,7 +50,7 @@ def rank_histories(
         padded, mask = from_lists(chosen, model.history_length)
         users = model.user_vectors(padded.to(allowed.device), mask.to(allowed.device))
         seen = None if include_seen else _seen(chosen)
-        found, values = top_k(users, model.item_matrix(), k, seen, allowed)
+        found, values = top_k(users, matrix, k, seen, allowed)
         items[known], scores[known] = found.cpu(), values.cpu()
     if len(known) < len(histories):
         popular = torch.from_numpy(counts)[:, None].float()

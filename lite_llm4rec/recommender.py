@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -12,21 +12,23 @@ import numpy.typing as npt
 import torch
 
 from lite_llm4rec import hub, store
+from lite_llm4rec.calibrate import calibrate_cold
 from lite_llm4rec.card import model_card
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
-from lite_llm4rec.data.split import Split, leave_one_out
+from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, StoreError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
-from lite_llm4rec.item_vectors import check_vectors, start_vectors
+from lite_llm4rec.item_vectors import check_vectors, describe_items, start_vectors
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, Model
+from lite_llm4rec.models import MODELS, CausalLLM4Rec, Model
+from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.paths import is_main_process
-from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
+from lite_llm4rec.preset import Preset, load_preset, preset_from_dict, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.stages import as_rows, run_stages
@@ -59,6 +61,10 @@ class Recommender:
         The Item LLM as a joint stage left it.
     curves : str
         The validated epochs of all stages as CSV.
+    retired : numpy.ndarray
+        (N,) bool, the items that are no longer recommended.
+    brought : bool
+        Whether `vectors` were brought, so that new items must bring theirs.
     """
 
     preset: Preset
@@ -70,6 +76,12 @@ class Recommender:
     evaluations: list[Evaluation]
     item_llm: ItemLLM | None = None
     curves: str = ""
+    retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    brought: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.retired) != len(self.catalogue):
+            self.retired = np.zeros(len(self.catalogue), bool)
 
     @classmethod
     def fit(
@@ -77,6 +89,7 @@ class Recommender:
         dataset: Dataset,
         preset: str | Preset = "cpu/small",
         *,
+        init_from: "Recommender | str | Path | None" = None,
         split: Split | None = None,
         vectors: npt.NDArray[np.float32] | None = None,
         folder: str | Path | None = None,
@@ -92,8 +105,12 @@ class Recommender:
         dataset : Dataset
         preset : str or Preset
             A preset's name, a TOML file's path, or the settings themselves.
+        init_from : Recommender or path, optional
+            Go on from this model or run folder, which must be of the same shape: weights are kept,
+            and those of items found by their ids; new items start from their text.
         split : Split, optional
-            By default leave-one-out: each user's last two items are kept for validation and test.
+            By default leave-one-out: each user's last two items are kept for validation and test;
+            with the preset's share of items held out.
         vectors : numpy.ndarray, optional
             (N, width) brought item vectors, in the catalogue's order, in place of encoded text.
         folder : path, optional
@@ -113,8 +130,9 @@ class Recommender:
         DataError, ConfigError, DownloadError, TrainingError
         """
         preset = load_preset(preset) if isinstance(preset, str) else preset
-        split = split or leave_one_out(dataset.interactions)
+        split = split or preset_split(preset, dataset)
         machine = Machine(device, devices)
+        brought = vectors is not None
         torch.manual_seed(preset.seed)
         if vectors is None:
             vectors = start_vectors(dataset, preset, machine.name(), progress)
@@ -124,10 +142,14 @@ class Recommender:
                 "Leave out one of the two.",
             )
         vectors = np.ascontiguousarray(vectors, np.float32)
-        check_vectors(vectors, dataset)
+        check_vectors(vectors, len(dataset.catalogue))
         counts = split.train_counts().astype(np.int64)
         create: Any = MODELS[preset.model.kind].create
         model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
+        if init_from is not None:
+            old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
+            places = old.catalogue.lookup(dataset.catalogue.ids)
+            take_over(model, old.model, places, torch.from_numpy(vectors))
         with tempfile.TemporaryDirectory() as temporary:
             state = Path(folder) if folder is not None else Path(temporary)
             state.mkdir(parents=True, exist_ok=True)
@@ -136,9 +158,11 @@ class Recommender:
                 measure=measure,
             )  # fmt: skip
             curves = write_curves(state, [result.stage for result in results])
+        if isinstance(model, CausalLLM4Rec):
+            calibrate_cold(model, split, preset.seed)
         return cls(
             preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
-            item_llm, curves,
+            item_llm, curves, brought=brought,
         )  # fmt: skip
 
     def evaluate(
@@ -147,14 +171,16 @@ class Recommender:
         split: Split | None = None,
         part: Part = "test",
         *,
-        seen_filter: bool = True,
+        seen_filter: bool | None = None,
         device: str = "cpu",
         batch: int = 256,
         max_score_bytes: int = MAX_SCORE_BYTES,
     ) -> Evaluation:
         """Rank every target of a split's part among the whole catalogue.
 
-        See `evaluate.evaluate`. The result is kept with the model and saved with it.
+        See `evaluate.evaluate`. The result is kept with the model and saved with it. By default
+        the split is the one it was trained with, and seen items are removed unless the preset's
+        `repeats` says otherwise.
 
         Raises
         ------
@@ -162,7 +188,9 @@ class Recommender:
             When the data set's items are not this model's.
         """
         dataset = dataset.renumber(self.catalogue)
-        split = split or leave_one_out(dataset.interactions)
+        split = split or preset_split(self.preset, dataset)
+        if seen_filter is None:
+            seen_filter = not self.preset.repeats
         evaluation = evaluate(
             self.model, dataset, split, part, seen_filter=seen_filter, device=device, batch=batch,
             max_score_bytes=max_score_bytes,
@@ -178,7 +206,7 @@ class Recommender:
         *,
         exclude: Sequence[Any] = (),
         candidates: Sequence[Any] | None = None,
-        include_seen: bool = False,
+        include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         device: str = "cpu",
     ) -> Recommendations:
@@ -194,8 +222,8 @@ class Recommender:
             Ids never to recommend.
         candidates : sequence, optional
             Ids to choose from; by default the whole catalogue.
-        include_seen : bool
-            Whether items of the history may come again.
+        include_seen : bool, optional
+            Whether items of the history may come again; by default as the preset's `repeats`.
         unknown : "error" or "drop"
             What to do with ids in a history that the catalogue does not hold.
 
@@ -223,7 +251,7 @@ class Recommender:
         *,
         exclude: Sequence[Any] = (),
         candidates: Sequence[Any] | None = None,
-        include_seen: bool = False,
+        include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         device: str = "cpu",
         batch: int = 1024,
@@ -232,15 +260,20 @@ class Recommender:
         _check_k(k)
         if unknown not in ("error", "drop"):
             raise ConfigError(f"unknown is '{unknown}'.", nearest(unknown, ["error", "drop"]))
+        if include_seen is None:
+            include_seen = self.preset.repeats
         allowed = self._allowed(exclude, candidates).to(device)
         self.model.to(device).eval()
+        with torch.no_grad():
+            matrix = self.model.item_matrix()
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
             numbers = item_numbers(chunk, self.catalogue, unknown)
             items, scores = rank_histories(
-                self.model, self.counts, numbers, min(k, len(self.catalogue)), allowed, include_seen
-            )
+                self.model, matrix, self.counts, numbers, min(k, len(self.catalogue)), allowed,
+                include_seen,
+            )  # fmt: skip
             yield self._recommendations(names, numbers, items, scores)
 
     def similar_items(
@@ -258,15 +291,18 @@ class Recommender:
         _check_k(k)
         if by not in ("text", "behaviour"):
             raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
+        if by == "text" and not self.vectors.shape[1]:
+            raise ConfigError("This model was trained on ids alone.", 'Ask with by="behaviour".')
         matrix = (
             torch.from_numpy(self.vectors)
             if by == "text"
-            else self.model.item_matrix().detach().cpu()
+            else self.model.behaviour_vectors().detach().cpu()
         )
         matrix = torch.nn.functional.normalize(matrix, dim=1)
         numbers = torch.from_numpy(self.catalogue.numbers(list(items)))
         itself = Seen(torch.arange(len(numbers)), numbers)
-        found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself)
+        allowed = torch.from_numpy(~self.retired)
+        found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself, allowed)
         return self._recommendations(list(items), None, found, scores)
 
     def find(self, words: str) -> Any:
@@ -279,17 +315,75 @@ class Recommender:
         """
         return self.ids[find_title(self.titles, words)]
 
+    def add_items(
+        self, items: Any, *, vectors: npt.NDArray[np.float32] | None = None, device: str = "cpu"
+    ) -> int:
+        """Make new items recommendable by their text, without training.
+
+        Parameters
+        ----------
+        items : path or table
+            Ids and the text columns of the training's items table; see `read_table`.
+        vectors : numpy.ndarray, optional
+            (n, text width) the items' vectors, where the model was trained on brought ones.
+
+        Returns
+        -------
+        int
+            How many were added.
+
+        Raises
+        ------
+        DataError
+            When an item is in the catalogue already, or has no text at all.
+        ConfigError
+            When this model cannot score an item by its text.
+        """
+        catalogue, encoded = describe_items(items, self.catalogue, vectors, self.brought,
+                                            self.preset, device)  # fmt: skip
+        if not isinstance(self.model, CausalLLM4Rec):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model cannot score items that it never learnt.",
+                "Train one that reads text with a tied head: the default preset does.",
+            )
+        self.model.add_items(torch.from_numpy(encoded))
+        self.catalogue = catalogue
+        self.vectors = np.concatenate([self.vectors, encoded])
+        self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
+        self.retired = np.concatenate([self.retired, np.zeros(len(encoded), bool)])
+        self.__dict__.pop("_ids", None), self.__dict__.pop("_titles", None)
+        return len(encoded)
+
+    def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
+        """Recommend these items no more, or again with `back`; histories may still hold them."""
+        self.retired[self.catalogue.numbers(list(ids))] = not back
+
+    @property
+    def cold_offset(self) -> float:
+        """What is added to the scores of items without training; may be set. 0 is no change."""
+        return float(getattr(self.model, "cold_offset", 0.0))
+
+    @cold_offset.setter
+    def cold_offset(self, value: float) -> None:
+        if not isinstance(self.model, CausalLLM4Rec):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model does not score cold items.",
+                "Train one that reads text with a tied head: the default preset does.",
+            )
+        self.model.cold_offset.fill_(value)
+
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""
         target = Path(path)
         if not is_main_process():
             return target
         with store.replacing(target) as folder:
-            config = {"preset": to_dict(self.preset), **self.model.describe()}
+            described = {"brought_vectors": self.brought, **self.model.describe()}
+            config = {"preset": to_dict(self.preset), **described}
             store.write_config(folder, config)
             store.write_weights(folder, self.model.state_dict())
             store.write_vectors(folder, self.vectors)
-            store.write_catalogue(folder, self.catalogue, self.counts)
+            store.write_catalogue(folder, self.catalogue, self.counts, self.retired)
             (folder / store.CURVES).write_text(self.curves, encoding="utf-8")
             store.write_evaluations(folder, self.stages, self.evaluations)
             card = model_card(self.preset, self.evaluations, len(self.catalogue), self.curves)
@@ -310,7 +404,7 @@ class Recommender:
         folder = Path(path)
         config = store.read_config(folder)
         preset = preset_from_dict(config["preset"])
-        catalogue, counts = store.read_catalogue(folder)
+        catalogue, counts, retired = store.read_catalogue(folder)
         skeleton: Any = MODELS[preset.model.kind].skeleton
         model = skeleton(preset.model, config)
         try:
@@ -323,7 +417,8 @@ class Recommender:
             preset, model.eval(), catalogue, counts, store.read_vectors(folder),
             metrics.get("stages", []), store.read_evaluations(folder, metrics),
             store.read_item_llm(folder, preset.text.pooling),
-            curves.read_text(encoding="utf-8") if curves.is_file() else "",
+            curves.read_text(encoding="utf-8") if curves.is_file() else "", retired,
+            config.get("brought_vectors", False),
         )  # fmt: skip
 
     @classmethod
@@ -344,10 +439,11 @@ class Recommender:
             return hub.upload(folder, name, private=private, token=token)
 
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
-        allowed = torch.ones(len(self.catalogue), dtype=torch.bool)
+        allowed = torch.from_numpy(~self.retired)
         if candidates is not None:
-            allowed[:] = False
-            allowed[self.catalogue.numbers(list(candidates))] = True
+            named = torch.zeros_like(allowed)
+            named[self.catalogue.numbers(list(candidates))] = True
+            allowed &= named
         if len(exclude):
             allowed[self.catalogue.numbers(list(exclude))] = False
         return allowed

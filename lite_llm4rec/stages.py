@@ -72,23 +72,31 @@ def run_stages(
         else:
             fitted = fit(
                 model, split, stage, folder / name, seed=preset.seed, machine=machine,
-                progress=progress, name=f"{name} stage",
+                progress=progress, name=f"{name} stage", seen_filter=not preset.repeats,
             )  # fmt: skip
             epochs, seconds = fitted.epochs, fitted.seconds
             if is_main_process():
                 _save(model, done, fitted)
         if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
-        measured = _measure(model, dataset, split, measure, machine.name())
+        measured = _measure(model, dataset, split, preset, measure, machine.name())
         results.append(StageResult(name, epochs, seconds, **measured))
     return results, item_llm
 
 
 def _measure(
-    model: Model, dataset: Dataset, split: Split, parts: Sequence[Part], device: str
+    model: Model,
+    dataset: Dataset,
+    split: Split,
+    preset: Preset,
+    parts: Sequence[Part],
+    device: str,
 ) -> dict[str, dict[str, Any]]:
     return {
-        part: dict(evaluate(model, dataset, split, part, device=device).metrics) for part in parts
+        part: evaluate(
+            model, dataset, split, part, seen_filter=not preset.repeats, device=device
+        ).metrics
+        for part in parts
     }
 
 

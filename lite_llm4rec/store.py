@@ -38,7 +38,7 @@ METRICS, CASES, CURVES, CARD, ITEM_LLM = (
     "README.md",
     "item_llm",
 )
-COUNT_COLUMN = "training_interactions"
+COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
 _TAKE_ANOTHER = "Copy or train it again."
 
 
@@ -149,16 +149,26 @@ def read_vectors(folder: Path) -> npt.NDArray[np.float32]:
     return vectors
 
 
-def write_catalogue(folder: Path, catalogue: Catalogue, counts: npt.NDArray[Any]) -> None:
-    """Write catalogue.parquet: ids, how often each occurs in training, text fields."""
-    table = pa.table({"item_id": catalogue.ids, COUNT_COLUMN: counts.astype(np.int64)})
+def write_catalogue(
+    folder: Path, catalogue: Catalogue, counts: npt.NDArray[Any], retired: npt.NDArray[np.bool_]
+) -> None:
+    """Write catalogue.parquet: ids, counts in training, which are retired, text fields."""
+    table = pa.table(
+        {
+            "item_id": catalogue.ids,
+            COUNT_COLUMN: counts.astype(np.int64),
+            RETIRED_COLUMN: retired,
+        }
+    )
     for name in catalogue.fields.column_names:
         table = table.append_column(f"text.{name}", catalogue.fields[name])
     pa.parquet.write_table(table, folder / CATALOGUE)
 
 
-def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
-    """Read catalogue.parquet: the catalogue and the training counts, (N,)."""
+def read_catalogue(
+    folder: Path,
+) -> tuple[Catalogue, npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
+    """Read catalogue.parquet: the catalogue, the training counts and what is retired, (N,)."""
     with _explained(folder / CATALOGUE):
         table = pa.parquet.read_table(folder / CATALOGUE)
         ids, counts = table["item_id"].combine_chunks(), table[COUNT_COLUMN].to_numpy().copy()
@@ -167,7 +177,10 @@ def read_catalogue(folder: Path) -> tuple[Catalogue, npt.NDArray[np.int64]]:
         for name in table.column_names
         if name.startswith("text.")
     }
-    return Catalogue(ids, pa.table(texts)), counts
+    retired = np.zeros(len(ids), bool)
+    if RETIRED_COLUMN in table.column_names:
+        retired = table[RETIRED_COLUMN].to_numpy().copy()
+    return Catalogue(ids, pa.table(texts)), counts, retired
 
 
 def read_item_llm(folder: Path, pooling: Pooling | None) -> ItemLLM | None:

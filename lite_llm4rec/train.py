@@ -19,7 +19,7 @@ from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, Model
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lite_llm4rec.curves import next_version
-from lite_llm4rec.data.batching import make_batch, thin
+from lite_llm4rec.data.batching import make_batch
 from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError, TrainingError, nearest
@@ -62,8 +62,6 @@ class StageConfig:
     precision : "fp32", "bf16" or "auto"
         bf16 is for GPUs and processors that have it; elsewhere it is slow. "auto" looks whether
         the device has it. fp16 is not offered: T5 overflows in it.
-    thin : float
-        Share of a window's interactions that a step leaves out at random: see `batching.thin`.
     average : float
         Where positive, an exponential moving average of the weights with this decay per step is
         what is validated and kept.
@@ -82,7 +80,6 @@ class StageConfig:
     train_head: bool = True
     train_items: bool = True
     precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    thin: float = 0.0
     average: float = 0.0
 
     def __post_init__(self) -> None:
@@ -122,8 +119,16 @@ class Fitted:
 class Task(pl.LightningModule):  # type: ignore[misc]
     """One stage of training: which batch a step sees, its loss, the optimiser, the validation."""
 
-    def __init__(self, model: SequenceModel, split: Split, stage: StageConfig, seed: int) -> None:
+    def __init__(
+        self,
+        model: SequenceModel,
+        split: Split,
+        stage: StageConfig,
+        seed: int,
+        seen_filter: bool = True,
+    ) -> None:
         super().__init__()
+        self.seen_filter = seen_filter
         self.model = model
         self.split = split
         self.stage = stage
@@ -165,8 +170,6 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
         tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
-        if self.stage.thin:
-            tensors = thin(tensors, self.stage.thin)
         every = isinstance(self.model, EveryPositionModel)
         self.taught = int(tensors.mask.sum()) if every else len(mine)
         loss = self.model.training_loss(tensors.to(self.device))
@@ -184,9 +187,14 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         cases = self.split.valid.take(
             np.arange(self.global_rank, len(self.split.valid), self.trainer.world_size)
         )
-        ranks, _ = rank_cases(
-            self.model, self.split.interactions.items, cases, device=str(self.device)
-        )
+        with torch.autocast(self.device.type, enabled=False):  # bf16 scores would tie
+            ranks, _ = rank_cases(
+                self.model,
+                self.split.interactions.items,
+                cases,
+                seen_filter=self.seen_filter,
+                device=str(self.device),
+            )
         for name, metric in CASE_METRICS.items():
             total = torch.tensor(float(metric(ranks).sum()), device=self.device)
             mean = self.trainer.strategy.reduce(total, reduce_op="sum") / len(self.split.valid)
@@ -242,6 +250,7 @@ def fit(
     progress: bool = True,
     name: str = "training",
     checkpoint_seconds: float = 60.0,
+    seen_filter: bool = True,
 ) -> Fitted:
     """Train one stage; the model ends with the weights of the best validation.
 
@@ -253,6 +262,8 @@ def fit(
         What the progress calls it.
     checkpoint_seconds : float
         Time between checkpoints; one is written after each epoch's validation too.
+    seen_filter : bool
+        Whether validation removes what a user has had from the ranking.
 
     Raises
     ------
@@ -261,7 +272,7 @@ def fit(
     """
     machine = machine or Machine()
     folder.mkdir(parents=True, exist_ok=True)
-    task = Task(model, split, stage, seed)
+    task = Task(model, split, stage, seed, seen_filter)
     resume = Resume(folder / "last.ckpt", checkpoint_seconds)
     best = ModelCheckpoint(
         folder,

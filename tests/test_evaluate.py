@@ -85,6 +85,8 @@ def test_by_hand(world):
             "ndcg@20": (third + second + third) / 3,
             "mrr": (1 / 3 + 1 / 2 + 1 / 3) / 3,
             "coverage@10": 1.0,
+            "cold@10": 4 / 11,  # d and e, in lists of 3, 3 and 5 unseen items
+            "cold_targets": 2 / 3,
         }
     )
     assert found.intervals["recall@10"] == (1.0, 1.0)

@@ -114,11 +114,12 @@ def test_text_fields_and_their_order_come_back(tmp_path: Path):
         {"item_id": [5, 3], "text.b": ["x", None], "a": ["", "y"], "title": ["t", "u"]}
     )
     catalogue = Catalogue.from_table(table, text=["text.b", "title", "a"])
-    store.write_catalogue(tmp_path, catalogue, np.array([4, 0]))
-    found, counts = store.read_catalogue(tmp_path)
+    store.write_catalogue(tmp_path, catalogue, np.array([4, 0]), np.array([True, False]))
+    found, counts, retired = store.read_catalogue(tmp_path)
     assert found.ids.equals(catalogue.ids)
     assert found.fields.equals(catalogue.fields)
     assert counts.tolist() == [4, 0]
+    assert retired.tolist() == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -52,22 +52,6 @@ def make_batch(items: Ints, starts: Ints, targets: Ints) -> Batch:
     return Batch(histories, mask, following)
 
 
-def thin(batch: Batch, rate: float) -> Batch:
-    """Leave out interactions at random, each with probability `rate`, and close the gaps.
-
-    What is left teaches what follows at some distance: an augmentation for short histories. A row
-    of which fewer than two interactions would be left stays whole. Draws from torch's generator.
-    """
-    window = torch.cat([batch.items[:, :1], batch.following], 1)
-    real = torch.cat([batch.mask[:, :1], batch.mask], 1)
-    kept = real & (torch.rand(real.shape, device=real.device) >= rate)
-    kept = torch.where(kept.sum(1, keepdim=True) < 2, real, kept)
-    order = torch.argsort(~kept, dim=1, stable=True)
-    length = int(kept.sum(1).max())
-    window, kept = window.gather(1, order)[:, :length], kept.gather(1, order)[:, :length]
-    return Batch(window[:, :-1], kept[:, 1:], window[:, 1:])
-
-
 def pad(items: Ints, starts: Ints, ends: Ints) -> tuple[torch.Tensor, torch.Tensor]:
     """Put `items[starts:ends]` side by side: (batch, length) items, (batch, length) mask."""
     length = int((ends - starts).max(initial=1))

@@ -142,6 +142,37 @@ class Catalogue:
         fields = self.fields.take(rows) if self.fields.num_columns else self.fields
         return replace(self, ids=self.ids.take(rows), fields=fields)
 
+    def append(self, other: "Catalogue") -> "Catalogue":
+        """Append another catalogue's items; text fields that only one of the two has are dropped
+        or left empty, so that this catalogue keeps its own.
+
+        Raises
+        ------
+        DataError
+            When an item is there already, or none of this catalogue's text fields is.
+        """
+        names = self.fields.column_names
+        common = [name for name in names if name in other.fields.column_names]
+        if names and not common:
+            raise DataError(
+                f"The new items have none of the text columns {', '.join(names)}.",
+                "Name the columns as in the items table of the training.",
+            )
+        ids = other.ids.cast(self.ids.type)
+        known = pc.is_in(ids, value_set=self.ids)
+        if pc.any(known).as_py():
+            first = ids.filter(known)[0].as_py()
+            raise DataError(
+                f"{pc.sum(known).as_py():,} of the items are in the catalogue, the first is"
+                f" {first!r}.",
+                "Add new items only.",
+            )
+        empty = pa.nulls(len(ids), pa.string())
+        columns = [other.fields[name] if name in common else empty for name in names]
+        added = pa.table(columns, names=names)
+        fields = pa.concat_tables([self.fields, added]).combine_chunks() if names else self.fields
+        return Catalogue(pa.concat_arrays([self.ids, ids]), fields)
+
     def with_ids(self, ids: pa.Array) -> "Catalogue":
         """Append items of which nothing is known but ids."""
         missing = pa.table(

@@ -84,6 +84,56 @@ def last_n(log: Interactions, n: int) -> Split:
     return _last(log, n, f"last_{n}")
 
 
+def cold_start(split: Split, share: float, seed: int) -> Split:
+    """Take a share of the items out of training altogether, to measure what is new to the model.
+
+    Their training interactions leave the log; those to be predicted stay. Targets of the
+    validation that are cold are left out, so that nothing is selected by them, and so are targets
+    of which no history is left. Source: protocol, rule 12.
+
+    Parameters
+    ----------
+    share : float
+        Of the items that occur in training, between 0 and 1.
+    seed : int
+        Which items.
+
+    Raises
+    ------
+    DataError
+        When the share leaves nothing cold, or nothing to learn from.
+    """
+    trained = np.flatnonzero(split.train_counts())
+    chosen = np.random.default_rng(seed).permutation(trained)[: round(share * len(trained))]
+    cold = np.isin(np.arange(split.interactions.n_items), chosen)
+    log = split.interactions
+    is_training = np.arange(len(log)) < split.train_ends[log.users]
+    keep = ~(is_training & cold[log.items])
+    if not cold.any() or not (keep & is_training).any():
+        raise DataError(
+            f"A share of {share} makes {len(chosen):,} of {len(trained):,} items cold.",
+            "Choose a share between 0 and 1, for example 0.1.",
+        )
+    place = np.concatenate([[0], np.cumsum(keep)])
+    remaining = log.keep(keep)
+    alive = np.diff(place[log.offsets]) > 0
+    number = np.cumsum(alive) - 1
+
+    def moved(targets: Targets) -> Targets:
+        starts, positions = place[targets.starts], place[targets.positions]
+        known = np.flatnonzero(positions > starts)
+        return Targets(number[targets.users], starts, positions).take(known)
+
+    valid = moved(split.valid)
+    return Split(
+        f"{split.name}, {100 * share:g} % of items cold (seed {seed})",
+        remaining,
+        place[split.train_ends[alive]],
+        valid.take(np.flatnonzero(~cold[remaining.items[valid.positions]])),
+        moved(split.test),
+    )
+
+
 def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
     """Train before `valid_from`; a user's first item in each later period is a target.
 

@@ -3,6 +3,7 @@
 from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
+from lite_llm4rec.models.nearest_text import NearestText
 from lite_llm4rec.models.popularity import Popularity
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 
@@ -24,6 +25,7 @@ __all__ = [
     "LiteLLM4Rec",
     "Model",
     "ModelConfig",
+    "NearestText",
     "Popularity",
     "SASRec",
     "SASRecConfig",

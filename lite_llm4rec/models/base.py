@@ -42,6 +42,10 @@ class SequenceModel(nn.Module, ABC):
     def item_matrix(self) -> torch.Tensor:
         """Return the matrix whose product with a user vector gives the scores, (N, dim)."""
 
+    def behaviour_vectors(self) -> torch.Tensor:
+        """Return what tells which items are recommended alike, (N, dim)."""
+        return self.item_matrix()
+
     @abstractmethod
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar."""

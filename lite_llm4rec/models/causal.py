@@ -13,6 +13,7 @@ from torch.nn import functional
 from transformers import AutoConfig
 
 from lite_llm4rec.data.batching import Batch
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.backbone import Backbone
 from lite_llm4rec.models.base import EveryPositionModel
@@ -82,6 +83,12 @@ class CausalLLM4Rec(EveryPositionModel):
     warm : torch.Tensor
         (N,) bool, the items that occur in training: the only ones that compete in the loss, so
         that cold items are not taught to be wrong.
+
+    Attributes
+    ----------
+    cold_offset : torch.Tensor
+        Scalar, added to the scores of cold items: the knob between lists without them and lists
+        full of them. `calibrate.calibrate_cold` sets it.
     """
 
     def __init__(
@@ -99,8 +106,10 @@ class CausalLLM4Rec(EveryPositionModel):
         self.mix = nn.Parameter(torch.zeros(backbone.width)) if config.pooling == "mix" else None
         free = torch.randn(len(warm), backbone.width) * 0.02
         self.head = nn.Parameter(free) if config.head == "free" else None
-        self.register_buffer("warm", warm)
         self.warm: torch.Tensor
+        self.cold_offset: torch.Tensor
+        self.register_buffer("warm", warm)
+        self.register_buffer("cold_offset", torch.zeros(()))
 
     @classmethod
     def create(
@@ -149,9 +158,49 @@ class CausalLLM4Rec(EveryPositionModel):
         pooled: torch.Tensor = states
         return pooled
 
+    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Give the user vector after the last position and a 1, (batch, width + 1)."""
+        users = super().user_vectors(items, mask)
+        return torch.cat([users, torch.ones_like(users[:, :1])], 1)
+
     def item_matrix(self) -> torch.Tensor:
-        """Return what items are scored by, (N, width)."""
+        """Return what items are scored by and the cold items' offset, (N, width + 1)."""
+        matrix = self._scored_by(self.items.matrix())
+        return torch.cat([matrix, self.cold_offset * ~self.warm[:, None]], 1)
+
+    def behaviour_vectors(self) -> torch.Tensor:
+        """Return what items are scored by, without the offset, (N, width)."""
         return self._scored_by(self.items.matrix())
+
+    def matrix_without_ids(self, numbers: torch.Tensor) -> torch.Tensor:
+        """Return `item_matrix` as if these items were cold, without their offset."""
+        masked = torch.ones(len(self.warm), 1, device=self.warm.device)
+        masked[numbers] = 0.0
+        matrix = self._scored_by(self.items.matrix(masked))
+        return torch.cat([matrix, torch.zeros_like(matrix[:, :1])], 1)
+
+    def add_items(self, vectors: torch.Tensor) -> None:
+        """Append cold items with these text vectors, (n, text width).
+
+        Raises
+        ------
+        ConfigError
+            When this model cannot score an item by its text.
+        """
+        if not self.scores_text:
+            raise ConfigError(
+                f'A model with items = "{self.config.items}" and a {self.config.head} head cannot'
+                " score items that it never learnt.",
+                'Train one with model.items = "both" or "text", and model.head = "tied".',
+            )
+        self.items.append(vectors)
+        added = torch.zeros(len(vectors), dtype=torch.bool, device=self.warm.device)
+        self.warm = torch.cat([self.warm, added])
+
+    @property
+    def scores_text(self) -> bool:
+        """Whether an item can be scored by its text alone."""
+        return self.config.items in ("both", "text") and self.config.head == "tied"
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """Teach every position its next item among the warm ones."""

@@ -65,15 +65,35 @@ class ItemTable(nn.Module):
         found: torch.Tensor = sum(parts[1:], parts[0])
         return found
 
-    def matrix(self) -> torch.Tensor:
-        """Give every item's vector, (N, width), for looking up and scoring in one step."""
+    def matrix(self, kept: torch.Tensor | None = None) -> torch.Tensor:
+        """Give every item's vector, (N, width), for looking up and scoring in one step.
+
+        `kept` (N, 1) scales the id parts; by default id dropout does.
+        """
         parts = []
         if self.vectors is not None:
             parts.append(self.project(self.vectors))
         if self.ids is not None:
-            parts.append(self.ids * self._kept(self.ids))
+            parts.append(self.ids * (self._kept(self.ids) if kept is None else kept))
         whole: torch.Tensor = sum(parts[1:], parts[0])
         return whole
+
+    def describe(self, vectors: torch.Tensor) -> None:
+        """Take other text vectors (N, text width) in place of those it has."""
+        assert self.vectors is not None
+        whitened = vectors if self.whitening is None else self.whitening(vectors)
+        self.vectors.data = whitened.to(self.vectors)
+
+    def append(self, vectors: torch.Tensor) -> None:
+        """Append items of which only the text's vectors (n, text width) are known."""
+        assert self.vectors is not None
+        vectors = vectors.to(self.vectors)
+        added = vectors if self.whitening is None else self.whitening(vectors)
+        trainable = self.vectors.requires_grad
+        self.vectors = nn.Parameter(torch.cat([self.vectors.data, added]), trainable)
+        if self.ids is not None:
+            blank = self.ids.new_zeros(len(added), self.ids.shape[1])
+            self.ids = nn.Parameter(torch.cat([self.ids.data, blank]))
 
     def _kept(self, ids: torch.Tensor) -> torch.Tensor:
         ones = torch.ones(len(ids), 1, device=ids.device)
@@ -111,8 +131,11 @@ class Whitening(nn.Module):
 
 
 def principal_components(vectors: torch.Tensor, width: int) -> torch.Tensor:
-    """Give the text's first principal components, (N, width), of variance 1 taken together."""
+    """Give the text's first principal components, (N, width), of variance 1 taken together.
+
+    Where the text has fewer dimensions than `width`, the rest is 0.
+    """
     centred = (vectors - vectors.mean(0)).to(torch.float32)
     _, directions = torch.linalg.eigh(centred.T @ centred)
-    found: torch.Tensor = centred @ directions[:, -width:]
+    found = functional.pad(centred @ directions[:, -width:], (max(0, width - len(directions)), 0))
     return found / found.std().clamp_min(1e-6)

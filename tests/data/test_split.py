@@ -5,7 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lite_llm4rec.data.interactions import Interactions
-from lite_llm4rec.data.split import Split, Targets, by_time, last_n, leave_one_out
+from lite_llm4rec.data.split import (
+    Split,
+    Targets,
+    by_time,
+    cold_start,
+    last_n,
+    leave_one_out,
+)
 from lite_llm4rec.errors import DataError
 
 DAY = 86_400
@@ -130,3 +137,34 @@ def test_positions_are_no_times_to_cut_at() -> None:
     with pytest.raises(DataError, match="only a position") as caught:
         by_time(log, 1, 2)
     assert caught.value.remedy == "Use leave_one_out or last_n."
+
+
+@given(
+    st.lists(st.lists(st.integers(10, 16), min_size=1, max_size=8), min_size=1, max_size=6).filter(
+        lambda histories: max(map(len, histories)) >= 3
+    ),
+    st.sampled_from([0.2, 0.5]),
+    st.integers(0, 5),
+)
+def test_cold_items_leave_training_and_are_still_predicted(
+    histories: list[list[int]], share: float, seed: int
+) -> None:
+    whole = leave_one_out(log_of(histories))
+    try:
+        split = cold_start(whole, share, seed)
+    except DataError:
+        return
+    trained = set(np.flatnonzero(whole.train_counts()).tolist())
+    left = set(np.flatnonzero(split.train_counts()).tolist())
+    cold = trained - left
+    assert len(cold) == round(share * len(trained))
+    before, after = cases(whole.interactions, whole.test), cases(split.interactions, split.test)
+    ids = whole.interactions.item_ids.to_pylist()
+    gone = {ids[item] for item in cold}
+    expected = [
+        ([*[item for item in history[:-1] if item not in gone], history[-1]], target)
+        for _, history, target in before
+    ]
+    assert [case[1:] for case in after] == expected
+    assert all(target not in gone for _, _, target in cases(split.interactions, split.valid))
+    assert all(history for _, history, _ in cases(split.interactions, split.valid))

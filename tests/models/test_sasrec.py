@@ -31,7 +31,7 @@ class TestSampled(EveryPositionContract):
 
 
 class TestGBCE(EveryPositionContract):
-    stage = StageConfig(strategy="positions", epochs=80, batch=64, lr=1e-2, warmup=0.05)
+    stage = StageConfig(strategy="positions", epochs=80, batch=64, lr=1e-2, patience=80)
 
     def make_model(self) -> SASRec:
         return make(LossConfig("gbce", negatives=5))

@@ -1,0 +1,60 @@
+"""How far to lift cold items, so that they neither vanish from the lists nor flood them."""
+
+import numpy as np
+import torch
+
+from lite_llm4rec.data.split import Split, Targets
+from lite_llm4rec.evaluate import encode_cases
+from lite_llm4rec.models.causal import CausalLLM4Rec
+from lite_llm4rec.rank import seen_items, top_k
+
+CASES = 2000
+SHARE = 0.2
+LIST_LENGTH = 10
+STEPS = 20
+
+
+@torch.no_grad()
+def calibrate_cold(model: CausalLLM4Rec, split: Split, seed: int = 0) -> float:
+    """Set and return the model's `cold_offset`, from warm items that play cold.
+
+    A random fifth of the warm items lose their id part. The offset is the one with which they
+    have the same share of the validation's lists as of its targets. No item that is really cold,
+    and no test target, is looked at.
+
+    Returns
+    -------
+    float
+        In logits; 0 where there is nothing to measure it by.
+    """
+    rng = np.random.default_rng(seed)
+    warm = np.flatnonzero(model.warm.cpu().numpy())
+    playing = rng.permutation(warm)[: round(SHARE * len(warm))]
+    cases = split.valid.take(rng.permutation(len(split.valid))[:CASES])
+    cold = np.isin(np.arange(len(model.warm)), playing)
+    wanted = cold[split.interactions.items[cases.positions]].mean() if len(cases) else 0.0
+    if not model.scores_text or model.items.ids is None or wanted in (0.0, 1.0):
+        return 0.0
+    model.eval()
+    offset = _offset(model, split, cases, cold, float(wanted))
+    model.cold_offset.fill_(offset)
+    return offset
+
+
+def _offset(
+    model: CausalLLM4Rec, split: Split, cases: Targets, cold: np.ndarray, wanted: float
+) -> float:
+    """Find by bisection the offset that gives the playing items their share of the lists."""
+    numbers = torch.from_numpy(np.flatnonzero(cold)).to(model.warm.device)
+    matrix = model.matrix_without_ids(numbers)
+    users = encode_cases(model, split.interactions.items, cases, str(model.warm.device))
+    seen = seen_items(split.interactions.items, cases.starts, cases.positions)
+    spread = float((users[:256] @ matrix.T).std())
+    low, high = -10 * spread, 10 * spread
+    for _ in range(STEPS):
+        middle = (low + high) / 2
+        matrix[numbers, -1] = middle
+        found, _ = top_k(users, matrix, LIST_LENGTH, seen)
+        share = float(cold[found.cpu().numpy()].mean())
+        low, high = (middle, high) if share < wanted else (low, middle)
+    return (low + high) / 2

@@ -1,0 +1,280 @@
+"""Items that training never saw: held out, added, retired, calibrated; and going on from a model.
+
+The world is the ring in which item i + 1 follows item i, with text vectors that say where on the
+ring an item is: so what follows is known, also for items that are new.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from lite_llm4rec.calibrate import calibrate_cold
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import cold_start, leave_one_out
+from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
+from lite_llm4rec.evaluate import evaluate, rank_cases
+from lite_llm4rec.models import CausalConfig, NearestText, Popularity
+from lite_llm4rec.preset import Preset, TextConfig
+from lite_llm4rec.rank import seen_items, top_k
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.train import StageConfig
+from tests.conftest import ring_tables, tiny_preset
+
+ITEMS = 60
+NEW = [f"i{number:02}" for number in (7, 21, 44)]
+
+
+def on_a_circle(numbers: np.ndarray) -> np.ndarray:
+    """Where on the ring each item is, (n, 16): what a text would say."""
+    angles = 2 * np.pi * np.asarray(numbers)[:, None] / ITEMS * np.arange(1, 9)
+    return np.concatenate([np.cos(angles), np.sin(angles)], 1).astype(np.float32) / np.sqrt(8)
+
+
+def place(ids: list[str]) -> np.ndarray:
+    return np.array([int(name[1:]) for name in ids])
+
+
+def preset(**changes: object) -> Preset:
+    shape = {"width": 32, "blocks": 1, "heads": 2}
+    model = CausalConfig(shape=shape, history_length=5, dropout=0.1, id_dropout=0.5)
+    stage = StageConfig(strategy="positions", epochs=60, batch=64, lr=1e-2, patience=60)
+    return replace(Preset("small", model=model, vector=stage), **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture(scope="module")
+def without_new() -> Recommender:
+    """Trained on the ring without three of its items."""
+    log, items = ring_tables(300, ITEMS, 8, seed=0)
+    known = [name not in NEW for name in log["item_id"].to_pylist()]
+    titles = items.filter(pa.array([name not in NEW for name in items["item_id"].to_pylist()]))
+    dataset = Dataset.from_tables(log.filter(pa.array(known)), titles, name="ring")
+    vectors = on_a_circle(place(dataset.catalogue.ids.to_pylist()))
+    return Recommender.fit(dataset, preset(), vectors=vectors, device="cpu", progress=False)
+
+
+def table(ids: list[str]) -> pa.Table:
+    return pa.table({"item_id": ids, "title": [f"Thing {name}" for name in ids]})
+
+
+def test_added_items_are_recommended_where_their_text_belongs(without_new, tmp_path: Path):
+    without_new.save(tmp_path / "run")
+    model = Recommender.load(tmp_path / "run")
+    histories = [["i04", "i05", "i06"], ["i18", "i19", "i20"], ["i41", "i42", "i43"]]
+    with pytest.raises(UnknownItemError):
+        model.recommend([["i07"]])
+    assert model.add_items(table(NEW), vectors=on_a_circle(place(NEW))) == 3
+    found = model.recommend(histories, k=5)
+    assert [name in ids for name, ids in zip(NEW, found.ids, strict=True)] == [True] * 3
+    assert all(len(ids) == 5 for ids in model.recommend([["i07", "i08"]], k=5).ids)
+    assert model.similar_items(["i07"], k=2).ids[0] in (["i06", "i08"], ["i08", "i06"])
+    model.save(tmp_path / "run")
+    again = Recommender.load(tmp_path / "run").recommend(histories, k=5)
+    assert again.ids == found.ids and again.titles == found.titles
+
+
+def test_old_items_keep_their_scores_when_others_are_added(without_new, tmp_path: Path):
+    model = Recommender.load(without_new.save(tmp_path / "run"))
+    before = model.recommend([["i04", "i05"]], k=57, include_seen=True)
+    model.add_items(table(NEW), vectors=on_a_circle(place(NEW)))
+    after = model.recommend([["i04", "i05"]], k=60, include_seen=True)
+    scores = dict(zip(after.ids[0], after.scores[0], strict=True))
+    assert [scores[name] for name in before.ids[0]] == pytest.approx(before.scores[0], abs=1e-5)
+
+
+def test_retired_items_are_gone_from_every_list_and_come_back(without_new, tmp_path: Path):
+    model = Recommender.load(without_new.save(tmp_path / "run"))
+    model.retire_items(["i06", "i08"])
+    for run in (model, Recommender.load(model.save(tmp_path / "run"))):
+        lists = run.recommend([["i04", "i05"], []], k=60).ids
+        assert all("i06" not in ids and "i08" not in ids for ids in lists)
+        assert run.recommend([["i05", "i06"]], k=1).ids[0]  # a history may still hold it
+        assert not {"i06", "i08"} & set(run.similar_items(["i05"], k=60).ids[0])
+        assert run.recommend([["i05"]], candidates=["i06", "i09"]).ids == [["i09"]]
+    model.retire_items(["i06"], back=True)
+    assert "i06" in model.recommend([["i04", "i05"]], k=60).ids[0]
+    with pytest.raises(UnknownItemError):
+        model.retire_items(["nothing"])
+
+
+@pytest.mark.parametrize(
+    ("items", "vectors", "words"),
+    [
+        (table(["i01"]), on_a_circle([1]), "in the catalogue"),
+        (table(["new"]), None, "brought"),
+        (table(["new"]), on_a_circle([1, 2]), "shape"),
+        (pa.table({"item_id": ["new"], "name": ["x"]}), on_a_circle([1]), "none of the text"),
+    ],
+)
+def test_items_that_cannot_be_added_leave_all_as_it_was(without_new, items, vectors, words):
+    before = len(without_new.catalogue)
+    with pytest.raises(DataError, match=words):
+        without_new.add_items(items, vectors=vectors)
+    assert len(without_new.catalogue) == len(without_new.model.warm) == before
+
+
+def test_text_of_new_items_is_encoded_as_the_others_was(small_ring, text_model: Path):
+    settings = preset(text=TextConfig(str(text_model), max_tokens=8))
+    stage = replace(settings.vector, epochs=1)
+    model = Recommender.fit(
+        small_ring, replace(settings, vector=stage), device="cpu", progress=False
+    )
+    model.add_items(pa.table({"item_id": ["new"], "title": ["Thing i03"]}))
+    np.testing.assert_allclose(model.vectors[-1], model.vectors[3], atol=1e-6)
+    with pytest.raises(DataError, match="no text"):
+        model.add_items(pa.table({"item_id": ["blank"], "title": [""]}))
+
+
+@pytest.mark.parametrize("settings", [{"items": "id"}, {"items": "init"}, {"head": "free"}])
+def test_models_that_cannot_score_text_say_so(small_ring, text_model: Path, settings: dict):
+    base = preset(text=TextConfig(str(text_model), max_tokens=8))
+    chosen = replace(
+        base, model=replace(base.model, **settings), vector=replace(base.vector, epochs=1)
+    )
+    model = Recommender.fit(small_ring, chosen, device="cpu", progress=False)
+    with pytest.raises(ConfigError, match="cannot score"):
+        model.add_items(pa.table({"item_id": ["new"], "title": ["Thing i03"]}))
+    assert len(model.catalogue) == 20
+
+
+def test_the_papers_model_says_that_it_cannot(trained: Recommender):
+    with pytest.raises(ConfigError, match="cannot score"):
+        trained.add_items(table(["new"]), vectors=np.zeros((1, 16), np.float32))
+
+
+def test_the_offset_moves_cold_items_from_the_end_of_the_list_to_its_head(without_new, tmp_path):
+    model = Recommender.load(without_new.save(tmp_path / "run"))
+    model.add_items(table(NEW), vectors=on_a_circle(place(NEW)))
+    model.cold_offset = 1000.0
+    assert set(model.recommend([["i33", "i34"]], k=3).ids[0]) == set(NEW)
+    model.cold_offset = -1000.0
+    assert set(model.recommend([["i33", "i34"]], k=60).ids[0][-3:]) == set(NEW)
+
+
+def test_calibration_gives_playing_items_their_share():
+    log, items = ring_tables(300, ITEMS, 8, seed=0)
+    dataset = Dataset.from_tables(log, items, name="ring")
+    split = leave_one_out(dataset.interactions)
+    vectors = on_a_circle(np.arange(ITEMS))
+    model = Recommender.fit(
+        dataset, preset(), split=split, vectors=vectors, device="cpu", progress=False
+    ).model
+    offset = calibrate_cold(model, split, seed=3)
+    assert float(model.cold_offset) == pytest.approx(offset)
+    playing = np.random.default_rng(3).permutation(ITEMS)[:12]
+    matrix = model.matrix_without_ids(torch.from_numpy(playing))
+    matrix[playing, -1] = offset
+    log_items = split.interactions.items
+    cases = split.valid
+    from lite_llm4rec.evaluate import encode_cases
+
+    users = encode_cases(model, log_items, cases, "cpu")
+    found, _ = top_k(users, matrix, 10, seen_items(log_items, cases.starts, cases.positions))
+    share = np.isin(found.numpy(), playing).mean()
+    assert share == pytest.approx(np.isin(log_items[cases.positions], playing).mean(), abs=0.02)
+
+
+def test_cold_and_warm_are_reported_apart_in_one_ranking():
+    log, items = ring_tables(300, ITEMS, 8, seed=0)
+    dataset = Dataset.from_tables(log, items, name="ring")
+    chosen = preset(cold_share=0.1)
+    vectors = on_a_circle(np.arange(ITEMS))
+    model = Recommender.fit(dataset, chosen, vectors=vectors, device="cpu", progress=False)
+    found = model.evaluate(dataset)
+    assert "10 % of items cold" in found.protocol.split
+    assert found.protocol.n_candidates == ITEMS
+    assert found.slices["cold"]["cases"] + found.slices["warm"]["cases"] == len(found.cases)
+    assert found.metrics["cold_targets"] == found.slices["cold"]["cases"] / len(found.cases)
+    assert 0 < found.metrics["cold@10"] < 3 * found.metrics["cold_targets"]
+    split = cold_start(leave_one_out(dataset.interactions), 0.1, 0)
+    popular = evaluate(Popularity(torch.from_numpy(split.train_counts())), dataset, split)
+    assert found.slices["cold"]["recall@10"] > 0.6 > popular.slices["cold"]["recall@10"]
+    assert found.slices["warm"]["recall@10"] > 0.9
+
+
+def test_nearest_text_ranks_the_neighbours_of_the_last_item():
+    model = NearestText(torch.from_numpy(on_a_circle(np.arange(ITEMS))))
+    users = model.user_vectors(torch.tensor([[5, 9, 30], [12, 0, 0]]),
+                               torch.tensor([[True] * 3, [True, False, False]]))  # fmt: skip
+    found, _ = top_k(users, model.item_matrix(), 3)
+    assert found[:, 0].tolist() == [30, 12]
+    assert set(found[0].tolist()) == {29, 30, 31} and set(found[1].tolist()) == {11, 12, 13}
+
+
+def test_repeats_work_from_validation_to_recommendation():
+    """Histories that end as they began: what comes next was always seen before."""
+    histories = [[start, (start + 1) % 30] * 3 for start in range(30) for _ in range(8)]
+    log = pa.table(
+        {
+            "user_id": np.repeat(np.arange(len(histories)), 6),
+            "item_id": [f"i{item:02}" for history in histories for item in history],
+            "timestamp": np.tile(np.arange(6) * 10 + 1_700_000_000, len(histories)),
+        }
+    )
+    dataset = Dataset.from_tables(log, table([f"i{number:02}" for number in range(30)]))
+    vectors = on_a_circle(np.arange(30))
+    stage = replace(preset().vector, epochs=60)
+    model = Recommender.fit(
+        dataset, preset(repeats=True, vector=stage), vectors=vectors, device="cpu", progress=False
+    )
+    assert model.recommend([["i02", "i03", "i02"]], k=1).ids == [["i03"]]
+    assert model.recommend([["i02", "i03", "i02"]], k=6, include_seen=False).ids[0][0] not in (
+        "i02",
+        "i03",
+    )
+    found = model.evaluate(dataset)
+    assert not found.protocol.seen_filter
+    assert found.repeats == len(histories)
+    ranks, _ = rank_cases(
+        model.model, dataset.interactions.items, leave_one_out(dataset.interactions).test,
+        seen_filter=False,
+    )  # fmt: skip
+    assert (ranks == 1).mean() > 0.9
+
+
+def going_on(kind: str) -> tuple[Preset, Preset]:
+    """Settings to train with first, and settings to go on with for one short epoch."""
+    first = preset() if kind == "causal" else tiny_preset()
+    assert first.vector is not None
+    return first, replace(first, vector=replace(first.vector, epochs=1, lr=1e-6, warmup=0.0))
+
+
+@pytest.mark.parametrize("kind", ["causal", "lite"])
+def test_going_on_starts_where_it_was_left_and_learns_the_new(kind: str):
+    log, items = ring_tables(300, ITEMS, 8, seed=0)
+    old = pa.array([name not in NEW for name in log["item_id"].to_pylist()])
+    before = Dataset.from_tables(log.filter(old), name="before")
+    whole = Dataset.from_tables(log, items, name="whole")
+    first, briefly = going_on(kind)
+    vectors = {
+        name: on_a_circle(place(dataset.catalogue.ids.to_pylist()))
+        for name, dataset in (("before", before), ("whole", whole))
+    }
+    start = Recommender.fit(before, first, vectors=vectors["before"], device="cpu", progress=False)
+    left = start.evaluate(before, part="valid").metrics["recall@10"]
+
+    still = Recommender.fit(
+        before, briefly, init_from=start, vectors=vectors["before"], device="cpu", progress=False
+    )
+    assert still.evaluate(before, part="valid").metrics["recall@10"] >= left - 0.02
+
+    longer = replace(first, vector=replace(first.vector, epochs=15))
+    learnt = Recommender.fit(
+        whole, longer, init_from=start, vectors=vectors["whole"], device="cpu", progress=False
+    )
+    found = learnt.recommend([["i05", "i06"], ["i19", "i20"], ["i42", "i43"]], k=5).ids
+    assert [name in ids for name, ids in zip(NEW, found, strict=True)] == [True] * 3
+
+
+def test_going_on_from_another_shape_is_refused(without_new):
+    log, items = ring_tables(40, 20, 6, seed=0)
+    other = preset()
+    other = replace(other, model=replace(other.model, shape={"width": 16, "blocks": 1}))
+    with pytest.raises(ConfigError, match="differs in"):
+        Recommender.fit(
+            Dataset.from_tables(log, items), other, init_from=without_new,
+            vectors=on_a_circle(np.arange(20)), device="cpu", progress=False,
+        )  # fmt: skip
