@@ -100,7 +100,8 @@ class WholeModel:
 class FlatNet:
     """`FlatSASRecNet`, which comes without a trainer: in the leanest loop that teaches it.
 
-    Sequences, batches and the loss are as in the package's `UniSRecModel.fit`.
+    Sequences, batches and the loss are as in the package's `UniSRecModel.fit`, initial values and
+    Adam as in its `SASRecModel`: from those of `torch.nn.Embedding` it hardly learns.
     """
 
     def __init__(self, log: pd.DataFrame, valid: pd.DataFrame, settings: dict[str, Any]) -> None:
@@ -119,7 +120,10 @@ class FlatNet:
             session_max_len=settings["length"],
             dropout=settings["dropout"],
         )
-        self.optimizer = torch.optim.AdamW(self.net.parameters(), settings["lr"], weight_decay=0.0)
+        for values in self.net.parameters():
+            if values.dim() > 1:
+                torch.nn.init.xavier_normal_(values)
+        self.optimizer = torch.optim.Adam(self.net.parameters(), settings["lr"], (0.9, 0.98))
         goals = torch.from_numpy(valid["item"].to_numpy())
         place = torch.searchsorted(known, goals).clamp(max=len(known) - 1)
         self.goals = torch.where(known[place] == goals, place + 1, 0)  # 0 is never recommended
@@ -151,6 +155,8 @@ class FlatNet:
     @torch.no_grad()
     def validate(self) -> float:
         self.net.eval()
+        # torch's fast path gives NaN where a position may look at padding alone.
+        torch.backends.mha.set_fastpath_enabled(False)
         histories = torch.cat([self.x[:, 1:], self.y[:, -1:]], 1)
         matrix = self.net.all_item_embeddings()
         hits = 0.0

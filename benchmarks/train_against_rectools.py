@@ -9,7 +9,8 @@ should take another build of that release, its own settings (PIP_FIND_LINKS, PIP
 The systems train in turn, one epoch each, so that a busy machine slows all of them. A target
 counts when it is taught: padding does not. Data preparation and validation are off the clock; the
 checkpoints that `fit` writes are on ours, RecTools writes none. `FlatSASRecNet` comes without a
-training loop; its feed-forward part is four times as wide as the others', which cannot be set.
+training loop or initial values: see the worker. Its feed-forward part is four times as wide as
+the others', which cannot be set.
 With --to-98 each epoch is validated, and a system stops when R@10 no longer rises.
 """
 
@@ -105,6 +106,7 @@ class Ours:
             patience=self.settings["epochs"],
             precision=self.precision,
         )
+        self.model.train()  # the epoch before ended with a model for use
         with mock.patch.object(train, "Task", partial(TimedTask, self.notes)):
             train.fit(
                 self.model, self.split, stage, self.folder, seed=self.settings["seed"],
@@ -167,14 +169,10 @@ def write_data(split: Split, work: Path) -> None:
         pq.write_table(pa.table(whole), work / f"{name}.parquet")
 
 
-def check_targets(split: Split, length: int, records: dict[str, list[Record]]) -> None:
-    """Check each system's count of what an epoch teaches against the data."""
-    lengths = split.train_ends - split.interactions.offsets[:-1]
-    all_of_them = int((lengths - 1).clip(0).sum())
-    latest = int((lengths - 1).clip(0, length).sum())
-    for name, epochs in records.items():
-        right = all_of_them if name.startswith("ours") else latest
-        assert {epoch["targets"] for epoch in epochs} == {right}, f"{name} does not teach {right}"
+def count_targets(split: Split, length: int) -> tuple[int, int]:
+    """Count what an epoch teaches: all training items but a user's first, or the latest alone."""
+    following = (split.train_ends - split.interactions.offsets[:-1] - 1).clip(0)
+    return int(following.sum()), int(following.clip(0, length).sum())
 
 
 def is_done(epochs: list[Record], settings: Record) -> bool:
@@ -182,22 +180,29 @@ def is_done(epochs: list[Record], settings: Record) -> bool:
     if not settings["to_98"] or not epochs:
         return False
     reached = [epoch["recall@10"] for epoch in epochs]
-    return len(reached) - 1 - reached.index(max(reached)) >= settings["patience"]
+    since_best = len(reached) - 1 - reached.index(max(reached))
+    return since_best >= int(settings["patience"])
 
 
-def take_turns(systems: dict[str, Ours | Theirs], settings: Record) -> dict[str, list[Record]]:
+def take_turns(
+    systems: dict[str, Ours | Theirs], split: Split, settings: Record
+) -> dict[str, list[Record]]:
     """Train the systems in turn, one epoch each."""
+    everything, latest = count_targets(split, settings["length"])
     records: dict[str, list[Record]] = {name: [] for name in systems}
-    for epoch in range(settings["epochs"]):
+    for number in range(1, settings["epochs"] + 1):
         for name, system in systems.items():
             if is_done(records[name], settings):
                 continue
-            records[name].append(system.epoch(settings["to_98"]))
-            print(epoch + 1, name, records[name][-1], file=sys.stderr, flush=True)
+            epoch = system.epoch(settings["to_98"])
+            right = everything if isinstance(system, Ours) else latest
+            assert epoch["targets"] == right, f"{name} taught {epoch['targets']}, not {right}"
+            records[name].append(epoch)
+            print(number, name, epoch, file=sys.stderr, flush=True)
     return records
 
 
-def summary(epochs: list[Record], to_98: bool) -> Record:
+def summary(epochs: list[Record], settings: Record) -> Record:
     """Put a system's epochs together; the first is a warm-up for the rate, not for the time."""
     seconds = [epoch["seconds"] for epoch in epochs]
     rate = statistics.median(epoch["targets"] / epoch["seconds"] for epoch in epochs[1:])
@@ -207,13 +212,14 @@ def summary(epochs: list[Record], to_98: bool) -> Record:
         **{key: epochs[0][key] for key in ("items", "parameters", "versions")},
         "seconds": [round(value, 3) for value in seconds],
     }
-    if not to_98:
+    if not settings["to_98"]:
         return found
     reached = [epoch["recall@10"] for epoch in epochs]
     enough = next(at for at, value in enumerate(reached) if value >= 0.98 * max(reached))
     return {
         **found,
         "best_recall@10": max(reached),
+        "stopped_rising": is_done(epochs, settings),
         "seconds_to_98": round(list(accumulate(seconds))[enough], 1),
         "epochs_to_98": enough + 1,
         "recall@10": reached,
@@ -233,12 +239,10 @@ def run(settings: Record, work: Path) -> dict[str, list[Record]]:
         }
         theirs = {name: Theirs(python, name, work, settings) for name in names}
         try:
-            records = take_turns({**ours, **theirs}, settings)
+            return take_turns({**ours, **theirs}, split, settings)
         finally:
             for system in theirs.values():
                 system.close()
-    check_targets(split, settings["length"], records)
-    return records
 
 
 def parse() -> argparse.Namespace:
@@ -258,10 +262,13 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dropout", type=float, default=0.2)
     parser.add_argument("--loss", choices=LOSSES, default="softmax")
     parser.add_argument("--lr", type=float, default=1e-3)
-    parser.add_argument("--epochs", type=int, default=4, help="at most; the first is a warm-up")
+    parser.add_argument("--epochs", type=int, default=4, help="at most")
     parser.add_argument("--to-98", action="store_true", help="validate each epoch")
-    parser.add_argument("--patience", type=int, default=5, help="epochs without a better R@10")
-    return parser.parse_args()
+    parser.add_argument("--patience", type=int, default=10, help="epochs without a better R@10")
+    options = parser.parse_args()
+    if options.epochs < 2:
+        parser.error("--epochs must be at least 2: the first is a warm-up")
+    return options
 
 
 def main() -> None:
@@ -269,7 +276,7 @@ def main() -> None:
     work, out = options.pop("work").absolute(), options.pop("out")
     work.mkdir(parents=True, exist_ok=True)
     records = run(options, work)
-    systems = {name: summary(epochs, options["to_98"]) for name, epochs in records.items()}
+    systems = {name: summary(epochs, options) for name, epochs in records.items()}
     rates = {name: system["targets_per_second"] for name, system in systems.items()}
     print(
         write_benchmark(

@@ -22,7 +22,7 @@ from lite_llm4rec.preset import preset_from_dict
 from lite_llm4rec.recommender import Recommender
 
 
-def run_cell(plan: dict[str, Any], cell: dict[str, Any], path: Path) -> str:
+def run_cell(plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path) -> str:
     dataset = load(plan["data"])
     split = leave_one_out(dataset.interactions)
     settings = override({"name": cell["name"], **plan["base"]}, cell.get("set", []))
@@ -41,6 +41,7 @@ def run_cell(plan: dict[str, Any], cell: dict[str, Any], path: Path) -> str:
         seed=preset.seed,
         seconds=stage["seconds"],
         details={
+            "order": order,
             "question": cell["question"],
             "changed": cell.get("set", []),
             "epochs": stage["epochs"],
@@ -60,11 +61,11 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     plan = tomllib.loads(arguments.plan.read_text(encoding="utf-8"))
-    for cell in plan["cell"]:
+    for order, cell in enumerate(plan["cell"]):
         path = arguments.out / f"{cell['name']}.json"
         if path.exists() or not cell["name"].startswith(arguments.only or ""):
             continue
-        print(cell["name"], run_cell(plan, cell, path), flush=True)
+        print(cell["name"], run_cell(plan, cell, order, path), flush=True)
 
 
 if __name__ == "__main__":

@@ -107,8 +107,9 @@ def prepare(
 def train(
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     preset: Annotated[
-        str, typer.Option(help="A preset's name (`info` lists them) or a TOML file.")
-    ] = "cpu/small",
+        str,
+        typer.Option(help="fast, best, another preset's name (`info` lists them), or a TOML file."),
+    ] = "fast",
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting: --set vector.epochs=50 (repeatable)."),
@@ -135,6 +136,9 @@ def train(
         Path | None,
         typer.Option(help="Your own item vectors: a table of ids and lists, or .npy."),
     ] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Go on from this run folder, with new data.")
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Also write the result as results/<experiment>/<cell>.json.")
     ] = None,
@@ -145,26 +149,32 @@ def train(
 
     An interrupted run (Ctrl-C, kill, power cut) goes on when the same command is run again.
     """
-    from lite_llm4rec.cli_output import show_results
+    from lite_llm4rec.cli_output import show_cold, show_results
     from lite_llm4rec.item_vectors import read_vectors
-    from lite_llm4rec.preset import load_preset
+    from lite_llm4rec.preset import FAMILIES, load_preset, preset_for
     from lite_llm4rec.training_run import train_run
 
     _threads(threads)
-    chosen = load_preset(preset, set_, seed)
+    if preset not in FAMILIES:
+        load_preset(preset, set_, seed)  # a wrong setting is told before the data are read
     dataset = option.read_dataset(
         data, interactions, items, root, candidates,
         user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
     )  # fmt: skip
+    chosen = load_preset(preset_for(preset, dataset), set_, seed)
+    if preset in FAMILIES and not quiet:
+        print(_why(chosen, dataset), file=sys.stderr)
     brought = read_vectors(vectors, dataset) if vectors is not None else None
     result = train_run(
-        dataset, chosen, out, vectors=brought, device=device, devices=devices, restart=restart,
-        record=record, progress=not quiet,
+        dataset, chosen, out, vectors=brought, init_from=init_from, device=device,
+        devices=devices, restart=restart, record=record, progress=not quiet,
     )  # fmt: skip
     if as_json:
         _print_json(result.to_dict())
     else:
         show_results(console, result.evaluation.protocol, result.rows())
+        if chosen.cold_share:
+            show_cold(console, result.evaluation, result.cold_rows())
         console.print(f"Saved to {out}. Next: lite-llm4rec recommend {out} --history ID,ID,…")
 
 
@@ -183,7 +193,9 @@ def evaluate(
     candidates: option.Candidates = "interacted",
     root: option.Root = None,
     part: Annotated[str, typer.Option(help="valid or test.")] = "test",
-    keep_seen: Annotated[bool, typer.Option(help="Leave seen items in the ranking.")] = False,
+    keep_seen: Annotated[
+        bool | None, typer.Option(help="Leave seen items in the ranking. Default: as trained.")
+    ] = None,
     device: option.Device = "cpu",
     threads: option.Threads = None,
     cases: Annotated[
@@ -203,7 +215,8 @@ def evaluate(
         user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
     )  # fmt: skip
     recommender = Recommender.load(run)
-    found = recommender.evaluate(dataset, part=part, seen_filter=not keep_seen, device=device)  # type: ignore[arg-type]
+    seen_filter = None if keep_seen is None else not keep_seen
+    found = recommender.evaluate(dataset, part=part, seen_filter=seen_filter, device=device)  # type: ignore[arg-type]
     if cases is not None:
         import pyarrow.parquet
 
@@ -242,7 +255,12 @@ def recommend(
     k: Annotated[int, typer.Option(help="How many items.")] = 10,
     exclude: Annotated[str | None, typer.Option(help="Ids never to recommend.")] = None,
     among: Annotated[str | None, typer.Option(help="Ids to choose from.")] = None,
-    include_seen: Annotated[bool, typer.Option(help="Allow items of the history.")] = False,
+    include_seen: Annotated[
+        bool | None, typer.Option(help="Allow items of the history. Default: as trained.")
+    ] = None,
+    cold_offset: Annotated[
+        float | None, typer.Option(help="Lift new items' scores by so much. Default: calibrated.")
+    ] = None,
     drop_unknown: Annotated[bool, typer.Option(help="Skip ids that are not known.")] = False,
     out: Annotated[
         Path | None, typer.Option(help="Write to this Parquet instead of printing; streamed.")
@@ -257,6 +275,8 @@ def recommend(
 
     _threads(threads)
     recommender = Recommender.load(run)
+    if cold_offset is not None:
+        recommender.cold_offset = cold_offset
     histories: Any = [_ids(line) for line in history or []]
     if title:
         histories.append([recommender.find(words) for words in title])
@@ -296,6 +316,45 @@ def similar(
     chosen = recommender.find(title) if title else item
     found = recommender.similar_items([chosen], k, by=by)  # type: ignore[arg-type]
     _print_json(found.to_table().to_pylist()) if as_json else print(found)
+
+
+@app.command("add-items")
+def add_items(
+    run: Run,
+    items: Annotated[Path, typer.Option(help="Table of the new items: id and text.")],
+    as_json: option.Json = False,
+) -> None:
+    """Make new items recommendable by their text, within seconds and without training."""
+    from lite_llm4rec.recommender import Recommender
+
+    recommender = Recommender.load(run)
+    added = recommender.add_items(items)
+    recommender.save(run)
+    total = len(recommender.catalogue)
+    if as_json:
+        _print_json({"added": added, "items": total})
+    else:
+        console.print(f"{run}: {added:,} items added, {total:,} in all.")
+
+
+@app.command("retire-items")
+def retire_items(
+    run: Run,
+    item: Annotated[str, typer.Option(help="Ids, comma-separated.")],
+    back: Annotated[bool, typer.Option(help="Recommend them again.")] = False,
+    as_json: option.Json = False,
+) -> None:
+    """Recommend some items no more; histories may still hold them."""
+    from lite_llm4rec.recommender import Recommender
+
+    recommender = Recommender.load(run)
+    recommender.retire_items(_ids(item), back=back)
+    recommender.save(run)
+    retired = int(recommender.retired.sum())
+    if as_json:
+        _print_json({"retired": retired})
+    else:
+        console.print(f"{run}: {retired:,} items are retired.")
 
 
 @app.command()
@@ -366,6 +425,15 @@ def results(
         page = readme.read_text(encoding="utf-8")
         readme.write_text(put_between_marks(page, render_summary(root)), encoding="utf-8")
         console.print(f"{readme} written")
+
+
+def _why(chosen: Any, dataset: Any) -> str:
+    """Say in one line what no flag has chosen."""
+    log = dataset.interactions
+    return (
+        f"Preset {chosen.name}: a causal model that every position teaches, for"
+        f" {len(log) / log.n_users:.0f} interactions per user; --preset paper/… is the paper's."
+    )
 
 
 def _ids(line: str | None) -> list[str]:

@@ -54,6 +54,26 @@ def show_results(
     console.print(table)
 
 
+def show_cold(
+    console: Console, evaluation: Evaluation, rows: list[tuple[str, dict[str, float]]]
+) -> None:
+    """Show warm and cold targets apart, all ranked in one list."""
+    table = Table(title="Warm and cold targets, in one ranking", title_justify="left")
+    table.add_column("", no_wrap=True)
+    names = [name for name in ("cases", *METRIC_ORDER) if all(name in row for _, row in rows)]
+    for name in names:
+        table.add_column(SHORT.get(name, name), justify="right")
+    for system, row in rows:
+        values = [f"{row[name]:,}" if name == "cases" else f"{row[name]:.4f}" for name in names]
+        table.add_row(system, *values)
+    console.print(table)
+    found = evaluation.metrics
+    console.print(
+        f"Cold items are {100 * found['cold_targets']:.1f} % of the targets and"
+        f" {100 * found['cold@10']:.1f} % of the model's lists."
+    )
+
+
 def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     """Show an evaluation: means with intervals, slices, leak checks."""
     console.print(evaluation.protocol.line(), markup=False, highlight=False)

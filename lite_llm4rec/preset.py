@@ -13,6 +13,9 @@ from lite_llm4rec.models import LiteConfig, ModelConfig
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
+FAMILIES = ("fast", "best")
+LONG_HISTORY = 30  # interactions per user, on average
+
 
 @dataclass(frozen=True)
 class TextConfig:
@@ -106,6 +109,18 @@ def preset_split(preset: Preset, dataset: Dataset) -> Split:
     """Split as the preset says: leave-one-out, with its share of items held out of training."""
     split = leave_one_out(dataset.interactions)
     return cold_start(split, preset.cold_share, preset.seed) if preset.cold_share else split
+
+
+def preset_for(name: str, dataset: Dataset) -> str:
+    """Resolve a family of presets to the one for this data.
+
+    "fast" and "best" have a variant for long histories and one for short ones; another name is
+    returned as it is.
+    """
+    if name not in FAMILIES:
+        return name
+    mean = len(dataset.interactions) / max(dataset.interactions.n_users, 1)
+    return f"{name}/{'long' if mean > LONG_HISTORY else 'short'}"
 
 
 def preset_names() -> list[str]:

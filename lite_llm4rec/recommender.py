@@ -28,7 +28,13 @@ from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
 from lite_llm4rec.models import MODELS, CausalLLM4Rec, Model
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.paths import is_main_process
-from lite_llm4rec.preset import Preset, load_preset, preset_from_dict, preset_split
+from lite_llm4rec.preset import (
+    Preset,
+    load_preset,
+    preset_for,
+    preset_from_dict,
+    preset_split,
+)
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.stages import as_rows, run_stages
@@ -87,7 +93,7 @@ class Recommender:
     def fit(
         cls,
         dataset: Dataset,
-        preset: str | Preset = "cpu/small",
+        preset: str | Preset = "fast",
         *,
         init_from: "Recommender | str | Path | None" = None,
         split: Split | None = None,
@@ -104,7 +110,8 @@ class Recommender:
         ----------
         dataset : Dataset
         preset : str or Preset
-            A preset's name, a TOML file's path, or the settings themselves.
+            A preset's name ("fast" and "best" choose a variant for the data), a TOML file's path,
+            or the settings themselves.
         init_from : Recommender or path, optional
             Go on from this model or run folder, which must be of the same shape: weights are kept,
             and those of items found by their ids; new items start from their text.
@@ -129,7 +136,8 @@ class Recommender:
         ------
         DataError, ConfigError, DownloadError, TrainingError
         """
-        preset = load_preset(preset) if isinstance(preset, str) else preset
+        if isinstance(preset, str):
+            preset = load_preset(preset_for(preset, dataset))
         split = split or preset_split(preset, dataset)
         machine = Machine(device, devices)
         brought = vectors is not None

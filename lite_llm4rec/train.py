@@ -279,7 +279,7 @@ def fit(
         "best",
         monitor=SELECTED_BY,
         mode="max",
-        save_weights_only=True,
+        save_weights_only=not stage.average,  # Lightning puts the average into whole ones only
         enable_version_counter=False,
     )
     stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)

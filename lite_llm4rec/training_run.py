@@ -14,13 +14,13 @@ import torch
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Evaluation, evaluate
-from lite_llm4rec.models.popularity import Popularity
+from lite_llm4rec.models import TITLES, NearestText, Popularity, SequenceModel
 from lite_llm4rec.paper.records import write_record
 from lite_llm4rec.paths import is_main_process
-from lite_llm4rec.preset import Preset
+from lite_llm4rec.preset import Preset, preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.store import check_replaceable
 from lite_llm4rec.train import Machine
@@ -28,26 +28,38 @@ from lite_llm4rec.train import Machine
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a run measured: popularity, each stage, and the final evaluation."""
+    """What a run measured: what needs no training, each stage, and the final evaluation."""
 
-    popularity: Evaluation
+    model: str
+    baselines: dict[str, Evaluation]
     evaluation: Evaluation
     stages: list[dict[str, Any]]
     seconds: float
 
     def rows(self) -> list[tuple[str, dict[str, float]]]:
-        """Name the test metrics to be shown, popularity first."""
+        """Name the test metrics to be shown, what needs no training first."""
         before = [(f"after the {row['stage']} stage", row["test"]) for row in self.stages[:-1]]
         return [
-            ("popularity", self.popularity.metrics),
+            *[(name, found.metrics) for name, found in self.baselines.items()],
             *before,
-            ("Lite-LLM4Rec", self.evaluation.metrics),
+            (self.model, self.evaluation.metrics),
+        ]
+
+    def cold_rows(self) -> list[tuple[str, dict[str, float]]]:
+        """Name the test metrics of warm and of cold targets, where both kinds exist."""
+        systems = {**self.baselines, self.model: self.evaluation}
+        return [
+            (f"{name}, {slice_}", found.slices[slice_])
+            for name, found in systems.items()
+            for slice_ in ("warm", "cold")
+            if {"warm", "cold"} <= found.slices.keys()
         ]
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON can hold it."""
         return {
-            "popularity": self.popularity.to_dict(),
+            "model": self.model,
+            **{name: found.to_dict() for name, found in self.baselines.items()},
             "evaluation": self.evaluation.to_dict(),
             "stages": self.stages,
             "seconds": self.seconds,
@@ -60,6 +72,7 @@ def train_run(
     out: Path,
     *,
     vectors: npt.NDArray[np.float32] | None = None,
+    init_from: Path | None = None,
     device: str = "auto",
     devices: int = 1,
     restart: bool = False,
@@ -74,6 +87,8 @@ def train_run(
     ----------
     vectors : numpy.ndarray, optional
         (N, width) brought item vectors, in the catalogue's order.
+    init_from : Path, optional
+        A run folder to go on from.
 
     Raises
     ------
@@ -84,13 +99,12 @@ def train_run(
     """
     check_replaceable(out)
     state = out.with_name(f"{out.name}.training")
-    _claim(state, _settings(dataset, preset, vectors), restart)
-    split = leave_one_out(dataset.interactions)
-    popularity = Popularity(torch.from_numpy(split.train_counts()))
-    baseline = evaluate(popularity, dataset, split)
+    _claim(state, _settings(dataset, preset, vectors, init_from), restart)
+    split = preset_split(preset, dataset)
     recommender = Recommender.fit(
         dataset,
         preset,
+        init_from=init_from,
         split=split,
         vectors=vectors,
         folder=state,
@@ -102,7 +116,8 @@ def train_run(
     recommender.evaluate(dataset, split, "valid", device=where)
     evaluation = recommender.evaluate(dataset, split, "test", device=where)
     seconds = sum(row["seconds"] for row in recommender.stages)
-    run = TrainingRun(baseline, evaluation, recommender.stages, seconds)
+    baselines = _baselines(dataset, split, recommender)
+    run = TrainingRun(TITLES[preset.model.kind], baselines, evaluation, recommender.stages, seconds)
     if is_main_process():
         recommender.save(out)
         if record is not None:
@@ -111,8 +126,25 @@ def train_run(
     return run
 
 
+def _baselines(dataset: Dataset, split: Split, trained: Recommender) -> dict[str, Evaluation]:
+    """Measure what needs no training: popularity, and the text nearest to the last item's."""
+    models: dict[str, SequenceModel] = {
+        "popularity": Popularity(torch.from_numpy(split.train_counts()))
+    }
+    if trained.vectors.shape[1]:
+        models["nearest text"] = NearestText(torch.from_numpy(trained.vectors))
+    seen_filter = not trained.preset.repeats
+    return {
+        name: evaluate(model, dataset, split, seen_filter=seen_filter)
+        for name, model in models.items()
+    }
+
+
 def _settings(
-    dataset: Dataset, preset: Preset, vectors: npt.NDArray[np.float32] | None
+    dataset: Dataset,
+    preset: Preset,
+    vectors: npt.NDArray[np.float32] | None,
+    init_from: Path | None,
 ) -> dict[str, Any]:
     """Gather all that a run must keep to when it goes on."""
     brought = None if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest()
@@ -122,6 +154,7 @@ def _settings(
         "sequences_sha256": dataset.interactions.sequences_sha256,
         "candidates": dataset.candidates,
         "vectors_sha256": brought,
+        "init_from": None if init_from is None else str(init_from),
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
@@ -164,17 +197,18 @@ def _record(path: Path, run: TrainingRun, preset: Preset) -> None:
     write_record(
         path,
         run.evaluation,
-        model="Lite-LLM4Rec",
+        model=run.model,
         preset=preset.name,
         seed=preset.seed,
         seconds=run.seconds,
         details={"stages": run.stages, "settings": to_dict(preset)},
     )
-    write_record(
-        path.with_name(f"{path.stem}.popularity.json"),
-        run.popularity,
-        model="Popularity",
-        preset="",
-        seed=None,
-        seconds=0.0,
-    )
+    for name, found in run.baselines.items():
+        write_record(
+            path.with_name(f"{path.stem}.{name.replace(' ', '-')}.json"),
+            found,
+            model=name.capitalize(),
+            preset="",
+            seed=None,
+            seconds=0.0,
+        )

@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, TrainingError
 from lite_llm4rec.train import Machine, StageConfig, fit, learning_rate_factor
+from tests.models.test_causal import make as make_causal
 from tests.models.test_lite import make
 
 STAGE = StageConfig(strategy="all", epochs=3, batch=64, lr=1e-2, warmup=0.1)
@@ -30,6 +32,8 @@ import lite_llm4rec.training_callbacks as callbacks
 from lite_llm4rec import Dataset, leave_one_out
 from lite_llm4rec.train import Machine, StageConfig, fit
 from tests.conftest import ring_tables
+from lite_llm4rec.losses import LossConfig
+from tests.models.test_causal import make as make_causal
 from tests.models.test_lite import make
 
 die_at, how = int(os.environ["DIE_AT"]), os.environ["HOW"]
@@ -42,8 +46,13 @@ callbacks.Resume._save = save_then_die
 
 torch.manual_seed(0)
 split = leave_one_out(Dataset.from_tables(*ring_tables(200, 60, 8, 0)).interactions)
-model = make("t5", vector_dropout=0.3)
-stage = StageConfig(strategy="all", epochs=3, batch=64, lr=1e-2, warmup=0.1)
+if os.environ["MODEL"] == "lite":
+    model = make("t5", vector_dropout=0.3)
+    stage = StageConfig(strategy="all", epochs=3, batch=64, lr=1e-2, warmup=0.1)
+else:
+    loss = LossConfig("sampled", negatives=20, shared=True)
+    model = make_causal(dropout=0.3, id_dropout=0.3, loss=loss)
+    stage = StageConfig(strategy="positions", epochs=3, batch=13, lr=1e-2, average=0.9)
 fit(model, split, stage, Path(sys.argv[1]), machine=Machine("cpu"), progress=False,
     checkpoint_seconds=0.0)
 save_file(model.state_dict(), sys.argv[2])
@@ -51,11 +60,17 @@ save_file(model.state_dict(), sys.argv[2])
 
 
 def train(
-    folder: Path, out: Path, die_at: int = -1, how: str = "SIGKILL"
+    folder: Path, out: Path, die_at: int = -1, how: str = "SIGKILL", model: str = "lite"
 ) -> subprocess.CompletedProcess:
     return subprocess.run(
         [sys.executable, "-c", SCRIPT, str(folder), str(out)],
-        env={**os.environ, "DIE_AT": str(die_at), "HOW": how, "OMP_NUM_THREADS": "1"},
+        env={
+            **os.environ,
+            "DIE_AT": str(die_at),
+            "HOW": how,
+            "MODEL": model,
+            "OMP_NUM_THREADS": "1",
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -64,34 +79,37 @@ def train(
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("whole")
-    done = train(folder / "state", folder / "weights.safetensors")
-    assert done.returncode == 0, done.stderr
-    return folder / "weights.safetensors"
+    for model in ("lite", "causal"):
+        done = train(folder / model, folder / f"{model}.safetensors", model=model)
+        assert done.returncode == 0, done.stderr
+    return {model: folder / f"{model}.safetensors" for model in ("lite", "causal")}
 
 
 # 16 steps an epoch: in the middle of the first, at the end of the first.
-@pytest.mark.parametrize("die_at", [7, 16])
+@pytest.mark.parametrize(("model", "die_at"), [("lite", 7), ("lite", 16), ("causal", 20)])
 def test_killed_and_resumed_ends_at_the_same_weights(
-    die_at: int, uninterrupted: Path, tmp_path: Path
+    model: str, die_at: int, uninterrupted: dict[str, Path], tmp_path: Path
 ):
     from safetensors.torch import load_file
 
     weights = tmp_path / "weights.safetensors"
-    killed = train(tmp_path / "state", weights, die_at)
+    killed = train(tmp_path / "state", weights, die_at, model=model)
     assert killed.returncode == -signal.SIGKILL
     assert not weights.exists()
-    resumed = train(tmp_path / "state", weights)
+    resumed = train(tmp_path / "state", weights, model=model)
     assert resumed.returncode == 0, resumed.stderr
-    expected, found = load_file(uninterrupted), load_file(weights)
+    expected, found = load_file(uninterrupted[model]), load_file(weights)
     assert expected.keys() == found.keys()
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     rows = write_curves(tmp_path, ["state"]).splitlines()[1:]
     assert [row.split(",")[:2] for row in rows] == [["state", str(epoch)] for epoch in range(3)]
 
 
-def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(uninterrupted: Path, tmp_path: Path):
+def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(
+    uninterrupted: dict[str, Path], tmp_path: Path
+):
     from safetensors.torch import load_file
 
     weights = tmp_path / "weights.safetensors"
@@ -100,8 +118,34 @@ def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(uninterrupted: Path, tmp
     assert "nothing is lost" in stopped.stderr
     assert "Run the same command again" in stopped.stderr
     assert train(tmp_path / "state", weights).returncode == 0
-    expected, found = load_file(uninterrupted), load_file(weights)
+    expected, found = load_file(uninterrupted["lite"]), load_file(weights)
     assert all(torch.equal(expected[name], found[name]) for name in expected)
+
+
+def test_the_average_of_the_weights_is_kept(ring: Dataset, tmp_path: Path):
+    """With a decay near 1 the average stays near the start, where the weights themselves move."""
+    split = leave_one_out(ring.interactions)
+    moved = []
+    for decay in (0.0, 0.9999):
+        torch.manual_seed(0)
+        model = make_causal()
+        before = model.items.ids.detach().clone()
+        stage = StageConfig(strategy="positions", epochs=3, batch=16, lr=1e-2, average=decay)
+        fit(model, split, stage, tmp_path / str(decay), machine=CPU, progress=False)
+        moved.append(float((model.items.ids - before).abs().mean()))
+    assert moved[1] < 0.3 * moved[0]
+
+
+def test_progress_counts_every_position(ring: Dataset, tmp_path: Path):
+    """8 interactions per user, 2 held out, the first of 6 is no target: 5 per user."""
+    from lite_llm4rec.train import Task
+
+    task = Task(make_causal(), leave_one_out(ring.interactions),
+                StageConfig(strategy="positions", batch=200), 0)  # fmt: skip
+    task.log = lambda *_, **__: None  # type: ignore[method-assign]
+    task.trainer = SimpleNamespace(world_size=1, current_epoch=0)  # type: ignore[assignment]
+    task.training_step(0, 0)
+    assert task.taught == 200 * 5
 
 
 def test_same_seed_same_weights_other_seed_others(ring: Dataset, tmp_path: Path):

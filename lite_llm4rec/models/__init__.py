@@ -16,8 +16,15 @@ MODELS: dict[str, type[CausalLLM4Rec] | type[LiteLLM4Rec] | type[SASRec]] = {
     "sasrec": SASRec,
 }
 
+TITLES = {
+    "causal": "Lite-LLM4Rec, causal",
+    "lite": "Lite-LLM4Rec",
+    "sasrec": "SASRec",
+}
+
 __all__ = [
     "MODELS",
+    "TITLES",
     "CausalConfig",
     "CausalLLM4Rec",
     "EveryPositionModel",

@@ -2,15 +2,16 @@
 
 from itertools import groupby
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from lite_llm4rec.errors import DataError
+from lite_llm4rec.paper import rows as cell
 from lite_llm4rec.paper.records import read_benchmarks, read_records
 
-SUMMARISED = "cpu"
+SUMMARISED = ("causal", "cpu")
 NOTE = "README.md"  # what a person has to say of an experiment, beside its records
 MARKS = ("<!-- results -->", "<!-- /results -->")
-METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 
 
 def render(root: Path) -> str:
@@ -18,7 +19,8 @@ def render(root: Path) -> str:
     parts = [
         "# Results",
         "Rendered by `lite-llm4rec results`; each row is a file under `results/`. Full ranking, "
-        "score ties count against the model; 95 % bootstrap intervals over users in brackets.",
+        "score ties count against the model. In brackets 95 % bootstrap intervals over users; in "
+        "parentheses the range over seeds.",
     ]
     records = read_records(root)
     for experiment, group in groupby(records, key=lambda record: str(record["experiment"])):
@@ -30,34 +32,43 @@ def render(root: Path) -> str:
         for record in group:
             tables.setdefault(_protocol_line(record), []).append(record)
         for line, rows in tables.items():
-            parts += [f"**{line}**", _table(rows)]
+            parts += [f"**{line}**", _fitting_table(rows)]
     benchmarks = read_benchmarks(root)
     if benchmarks:
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
     return "\n\n".join(parts) + "\n"
 
 
+def _fitting_table(rows: list[dict[str, Any]]) -> str:
+    if all("question" in row for row in rows):
+        return _ablation(rows)
+    return _cold_table(rows) if "items cold" in rows[0]["protocol"]["split"] else _table(rows)
+
+
 def _benchmarks(records: list[dict[str, Any]]) -> str:
     lines = ["Ratios of both sides measured in turn in one run.", ""]
     lines += ["| benchmark | what | ratio | machine | commit |", "|---|---|---|---|---|"]
     for record in records:
-        cells = [record["cell"], record["what"], f"{record['ratio']}×", _place(record)]
+        cells = [record["cell"], record["what"], f"{record['ratio']}×", cell.place(record)]
         lines.append(f"| {' | '.join(cells)} | {record['commit'] or ''} |")
     return "\n".join(lines)
 
 
 def render_summary(root: Path) -> str:
-    """Write the README's table: the records of the experiment `cpu`."""
+    """Write the README's table: the records of what trains on a CPU."""
     lines = [
         "| data set (candidates) | model | preset | Recall@10 | NDCG@10 | training |",
         "|---|---|---|---|---|---|",
     ]
-    records = [record for record in read_records(root) if record["experiment"] == SUMMARISED]
+    records = [record for record in read_records(root) if record["experiment"] in SUMMARISED]
+    records.sort(key=lambda record: str(record["dataset"]))
     for _, group in groupby(records, key=_protocol_line):
-        for row in _popularity_once(list(group)):
+        for rows in cell.merge_seeds(list(group)):
+            row = rows[0]
             data = f"`{row['dataset']}` ({row['protocol']['n_candidates']:,})"
-            values = [_value(row, "recall@10"), _value(row, "ndcg@10"), _clock(row["seconds"])]
-            lines.append(f"| {' | '.join([data, _model(row), _preset(row), *values])} |")
+            values = [cell.value(rows, name) for name in ("recall@10", "ndcg@10")]
+            shown = [data, cell.model(row), cell.preset(row), *values, cell.clock(rows)]
+            lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
@@ -88,61 +99,57 @@ def _protocol_line(record: dict[str, Any]) -> str:
 
 
 def _table(rows: list[dict[str, Any]]) -> str:
-    header = ["model", "preset", "history", *METRICS, "seed", "training", "machine", "commit"]
+    """One line per system; several seeds of one are a mean with its range."""
+    header = ["model", "preset", "history", *cell.METRICS, "seeds", "training", "machine", "commit"]
     lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    for row in _popularity_once(rows):
-        lines.append(f"| {' | '.join(_cells(row))} |")
+    for group in cell.merge_seeds(rows):
+        lines.append(f"| {' | '.join(_cells(group))} |")
     return "\n".join(lines)
 
 
-def _popularity_once(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Put popularity first, once per table: it is the same whatever was trained beside it."""
-    popular = [row for row in rows if row["model"] == "Popularity"]
-    return popular[:1] + [row for row in rows if row["model"] != "Popularity"]
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
+def _cells(rows: list[dict[str, Any]]) -> list[str]:
+    row = rows[0]
     return [
-        _model(row),
-        _preset(row),
+        cell.model(row),
+        cell.preset(row),
         f"≤ {row['protocol']['history_length']}" if row["preset"] else "",
-        *[_value(row, name) for name in METRICS],
-        "" if row["seed"] is None else str(row["seed"]),
-        _clock(row["seconds"]),
-        _place(row),
+        *[cell.value(rows, name) for name in cell.METRICS],
+        cell.seeds(rows),
+        cell.clock(rows),
+        cell.place(row),
         row["commit"] or "",
     ]
 
 
-def _model(row: dict[str, Any]) -> str:
-    """Name the system, how it was trained and what its Recommendation LLM began with."""
-    if "settings" not in row:
-        return str(row["model"])
-    settings = row["settings"]
-    strategy = (settings["vector"] or settings["joint"])["strategy"]
-    start = "from scratch" if settings["model"]["from_scratch"] else "pretrained"
-    joint = ", joint stage first" if settings["joint"] and settings["vector"] else ""
-    return f"{row['model']} `{strategy}`, {start}{joint}"
+def _cold_table(rows: list[dict[str, Any]]) -> str:
+    """Warm and cold targets apart, and the share of cold items in lists and among targets."""
+    header = ["model", "seeds", "warm R@10", "warm N@10", "cold R@10", "cold N@10", "all R@10"]
+    header += ["cold share of lists", "of targets"]
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    for group in cell.merge_seeds(rows):
+        parts = [
+            f"{mean(row['slices'][part][name] for row in group):.4f}"
+            for part in ("warm", "cold")
+            for name in ("recall@10", "ndcg@10")
+        ]
+        shares = [
+            f"{100 * mean(row['metrics'][name] for row in group):.1f} %"
+            for name in ("cold@10", "cold_targets")
+        ]
+        whole = f"{mean(row['metrics']['recall@10'] for row in group):.4f}"
+        note = f" {group[0]['note']}" if "note" in group[0] else ""
+        cells = [cell.model(group[0]) + note, cell.seeds(group), *parts, whole, *shares]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
-def _preset(row: dict[str, Any]) -> str:
-    return f"`{row['preset']}`" if row["preset"] else ""
-
-
-def _place(row: dict[str, Any]) -> str:
-    machine = row["machine"]
-    threads = machine["threads"]
-    cpu = f"{machine['processor']}, {threads} thread{'' if threads == 1 else 's'}"
-    return str(machine.get("gpu") or cpu)
-
-
-def _value(row: dict[str, Any], name: str) -> str:
-    mean = f"{row['metrics'][name]:.4f}"
-    if name not in row["intervals"]:
-        return mean
-    low, high = row["intervals"][name]
-    return f"{mean} [{low:.4f}, {high:.4f}]"
-
-
-def _clock(seconds: float) -> str:
-    return "" if not seconds else f"{seconds / 60:.1f} min"
+def _ablation(rows: list[dict[str, Any]]) -> str:
+    """One line per variant, in the plan's order, validation only."""
+    header = ["question", "variant", "valid R@10", "valid N@10", "epochs", "training", "changed"]
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    for row in sorted(rows, key=lambda row: int(row["order"])):
+        changed = "; ".join(f"`{change}`" for change in row["changed"])
+        numbers = [f"{row['metrics'][name]:.4f}" for name in ("recall@10", "ndcg@10")]
+        cells = [row["question"], row["cell"], *numbers, str(row["epochs"]), cell.clock([row])]
+        lines.append(f"| {' | '.join([*cells, changed])} |")
+    return "\n".join(lines)

@@ -1,0 +1,79 @@
+"""Records → the cells of a table's row."""
+
+from itertools import groupby
+from statistics import mean
+from typing import Any
+
+METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
+UNTRAINED = ("Popularity", "Nearest text")
+
+
+def merge_seeds(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
+    """Put records that differ in their seed alone together; what needs no training comes once."""
+    untrained = {row["model"]: row for row in rows if row["model"] in UNTRAINED}
+    first = [[untrained[name]] for name in UNTRAINED if name in untrained]
+    trained = [row for row in rows if row["model"] not in UNTRAINED]
+    return first + [list(group) for _, group in groupby(sorted(trained, key=_but_seed), _but_seed)]
+
+
+def _but_seed(row: dict[str, Any]) -> tuple[str, ...]:
+    """Name what makes two records the same system."""
+    settings = {**row.get("settings", {}), "seed": None}
+    return row["dataset"], model(row), row["preset"], str(settings)
+
+
+def model(row: dict[str, Any]) -> str:
+    """Name the system, how it was trained and what its Recommendation LLM began with."""
+    if "settings" not in row:
+        return str(row["model"])
+    settings = row["settings"]
+    if settings["model"].get("kind", "lite") != "lite":
+        return f"{row['model']}{_loss(settings['model'].get('loss', {}))}"
+    strategy = (settings["vector"] or settings["joint"])["strategy"]
+    start = "from scratch" if settings["model"]["from_scratch"] else "pretrained"
+    joint = ", joint stage first" if settings["joint"] and settings["vector"] else ""
+    return f"{row['model']} `{strategy}`, {start}{joint}"
+
+
+def _loss(loss: dict[str, Any]) -> str:
+    name = loss.get("name", "full")
+    if name == "full":
+        return ", full cross-entropy"
+    shared = " shared" if loss["shared"] else ""
+    words = {"sampled": "sampled softmax", "gbce": "gBCE", "bce": "BCE"}
+    return f", {words[name]} ({loss['negatives']}{shared} negatives)"
+
+
+def preset(row: dict[str, Any]) -> str:
+    """Name the preset as code."""
+    return f"`{row['preset']}`" if row["preset"] else ""
+
+
+def place(row: dict[str, Any]) -> str:
+    """Name the machine."""
+    machine = row["machine"]
+    threads = machine["threads"]
+    cpu = f"{machine['processor']}, {threads} thread{'' if threads == 1 else 's'}"
+    return str(machine.get("gpu") or cpu)
+
+
+def value(rows: list[dict[str, Any]], name: str) -> str:
+    """Give one record's mean with its interval over users, or several seeds' mean and range."""
+    found = [row["metrics"][name] for row in rows]
+    if len(rows) > 1:
+        return f"{mean(found):.4f} ({min(found):.4f} – {max(found):.4f})"
+    if name not in rows[0]["intervals"]:
+        return f"{found[0]:.4f}"
+    low, high = rows[0]["intervals"][name]
+    return f"{found[0]:.4f} [{low:.4f}, {high:.4f}]"
+
+
+def seeds(rows: list[dict[str, Any]]) -> str:
+    """Name the seeds."""
+    return ", ".join(str(row["seed"]) for row in rows if row["seed"] is not None)
+
+
+def clock(rows: list[dict[str, Any]]) -> str:
+    """Give the mean time of training in minutes."""
+    seconds = mean(row["seconds"] for row in rows)
+    return "" if not seconds else f"{seconds / 60:.1f} min"
