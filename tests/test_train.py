@@ -5,7 +5,6 @@ import sys
 import textwrap
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,6 +15,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, TrainingError
 from lite_llm4rec.train import Machine, StageConfig, fit, learning_rate_factor
+from lite_llm4rec.training_callbacks import Progress
 from tests.models.test_causal import make as make_causal
 from tests.models.test_lite import make
 
@@ -136,16 +136,15 @@ def test_the_average_of_the_weights_is_kept(ring: Dataset, tmp_path: Path):
     assert moved[1] < 0.3 * moved[0]
 
 
-def test_progress_counts_every_position(ring: Dataset, tmp_path: Path):
+def test_progress_counts_every_position(ring: Dataset, tmp_path: Path, monkeypatch):
     """8 interactions per user, 2 held out, the first of 6 is no target: 5 per user."""
-    from lite_llm4rec.train import Task
-
-    task = Task(make_causal(), leave_one_out(ring.interactions),
-                StageConfig(strategy="positions", batch=200), 0)  # fmt: skip
-    task.log = lambda *_, **__: None  # type: ignore[method-assign]
-    task.trainer = SimpleNamespace(world_size=1, current_epoch=0)  # type: ignore[assignment]
-    task.training_step(0, 0)
-    assert task.taught == 200 * 5
+    taught = []
+    monkeypatch.setattr(
+        Progress, "on_train_batch_end", lambda _, __, task, *___: taught.append(task.taught)
+    )
+    stage = StageConfig(strategy="positions", epochs=1, batch=80)
+    fit(make_causal(), leave_one_out(ring.interactions), stage, tmp_path, machine=CPU)
+    assert taught == [80 * 5, 80 * 5, 40 * 5]
 
 
 def test_same_seed_same_weights_other_seed_others(ring: Dataset, tmp_path: Path):
