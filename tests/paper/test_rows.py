@@ -1,0 +1,82 @@
+import copy
+from pathlib import Path
+
+from lite_llm4rec.paper import rows
+from lite_llm4rec.paper.render import render, render_summary
+from tests.paper.test_records import evaluation, same_machine, write  # noqa: F401
+
+SETTINGS = {
+    "seed": 0,
+    "joint": None,
+    "vector": {"strategy": "positions"},
+    "model": {
+        "kind": "causal",
+        "loss": {"name": "full", "negatives": 256, "shared": False, "t": 0.75, "max_bytes": 1},
+    },
+}
+
+
+def settings(seed: int = 0, **loss) -> dict:
+    found = copy.deepcopy(SETTINGS)
+    found["seed"] = seed
+    found["model"]["loss"].update(loss)
+    return found
+
+
+def test_seeds_of_one_system_are_one_line_with_mean_and_range(evaluation, tmp_path: Path):  # noqa: F811
+    for seed, recall in enumerate((0.1, 0.2, 0.4)):
+        evaluation.metrics["recall@10"] = recall
+        write(
+            tmp_path / "causal" / f"a-{seed}.json", evaluation, model="Ours", seed=seed,
+            details={"settings": settings(seed)},
+        )  # fmt: skip
+    write(
+        tmp_path / "causal" / "b.json", evaluation, model="Ours",
+        details={"settings": settings(name="gbce")},
+    )  # fmt: skip
+    lines = [line for line in render(tmp_path).splitlines() if line.startswith("| Ours")]
+    assert len(lines) == 2
+    assert lines[0].startswith(
+        "| Ours, full cross-entropy | `cpu/small` | ≤ 1 | 0.2333 (0.1000 – 0.4000) | "
+    )
+    assert "| 0, 1, 2 | 1.5 min |" in lines[0]
+    assert lines[1].startswith("| Ours, gBCE (256 negatives) | ")
+    assert "0.2333 (0.1000 – 0.4000)" in render_summary(tmp_path)
+
+
+def test_losses_by_name():
+    def named(**loss) -> str:
+        return rows.model({"model": "SASRec", "settings": settings(**loss)})
+
+    assert named(name="sampled", negatives=64, shared=True) == (
+        "SASRec, sampled softmax (64 shared negatives)"
+    )
+    assert named(name="bce", negatives=1) == "SASRec, BCE (1 negatives)"
+
+
+def test_an_ablation_is_a_table_of_questions_in_the_plans_order(evaluation, tmp_path: Path):  # noqa: F811
+    for order, (name, changed) in enumerate([("z", []), ("a", ["model.items='id'"])]):
+        details = {"order": order, "question": f"Q{order}", "changed": changed, "epochs": 12}
+        write(tmp_path / "ablation" / f"{name}.json", evaluation, details=details)
+    lines = [line for line in render(tmp_path).splitlines() if line.startswith("| Q")]
+    assert [line.split(" | ")[1] for line in lines] == ["z", "a"]
+    assert lines[1].endswith("| 12 | 1.5 min | `model.items='id'` |")
+
+
+def test_cold_and_warm_stand_apart(evaluation, tmp_path: Path):  # noqa: F811
+    import dataclasses
+
+    slices = {
+        "warm": {"cases": 30, "recall@10": 0.5, "ndcg@10": 0.25},
+        "cold": {"cases": 10, "recall@10": 0.1, "ndcg@10": 0.05},
+    }
+    protocol = dataclasses.replace(
+        evaluation.protocol, split="leave_one_out, 10 % of items cold (seed 0)"
+    )
+    metrics = {**evaluation.metrics, "recall@10": 0.4, "cold@10": 0.125, "cold_targets": 0.25}
+    cold = dataclasses.replace(evaluation, protocol=protocol, slices=slices, metrics=metrics)
+    write(tmp_path / "cold" / "a.json", cold, model="Ours", details={"note": "(offset 0)"})
+    line = next(line for line in render(tmp_path).splitlines() if line.startswith("| Ours"))
+    assert line == (
+        "| Ours (offset 0) | 3 | 0.5000 | 0.2500 | 0.1000 | 0.0500 | 0.4000 | 12.5 % | 25.0 % |"
+    )
