@@ -59,7 +59,7 @@ class TrainingRun:
         """Return everything as JSON can hold it."""
         return {
             "model": self.model,
-            **{name: found.to_dict() for name, found in self.baselines.items()},
+            "baselines": {name: found.to_dict() for name, found in self.baselines.items()},
             "evaluation": self.evaluation.to_dict(),
             "stages": self.stages,
             "seconds": self.seconds,

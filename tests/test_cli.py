@@ -125,7 +125,7 @@ def test_train_can_be_silent_and_give_json(world: World, tmp_path: Path):
         "--record", record, "--threads", 1,
     )  # fmt: skip
     assert (result.status, result.err) == (0, "")
-    assert list(result.json) == ["popularity", "evaluation", "stages", "seconds"]
+    assert list(result.json) == ["model", "baselines", "evaluation", "stages", "seconds"]
     assert result.json["stages"][0]["epochs"] == 1
     assert Recommender.load(tmp_path / "run").preset.seed == 4
     assert json.loads(record.read_text())["metrics"] == result.json["evaluation"]["metrics"]

@@ -5,17 +5,22 @@ from dataclasses import replace
 import pytest
 
 from lite_llm4rec.config import to_dict
+from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.models.lite import LiteConfig
+from lite_llm4rec.models import CausalConfig, LiteConfig
 from lite_llm4rec.preset import (
+    FAMILIES,
     Preset,
     TextConfig,
     load_preset,
+    preset_for,
     preset_from_dict,
     preset_names,
+    preset_split,
     preset_text,
 )
 from lite_llm4rec.train import StageConfig
+from tests.conftest import ring_tables, tiny_preset
 
 PAPER = ("paper/ml-1m", "paper/movies", "paper/toys")
 
@@ -73,7 +78,41 @@ def test_what_the_paper_gives(
 def test_cpu_presets_have_no_joint_stage(name: str):
     preset = load_preset(name)
     assert preset.joint is None
-    assert preset.vector is not None and preset.vector.precision == "fp32"
+    assert preset.vector is not None and preset.vector.precision != "bf16"
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(("mean", "variant"), [(5, "short"), (30, "short"), (31, "long")])
+def test_a_family_has_a_preset_for_the_data(family: str, mean: int, variant: str):
+    dataset = Dataset.from_tables(*ring_tables(3, 40, mean, seed=0))
+    name = preset_for(family, dataset)
+    assert name == f"{family}/{variant}"
+    preset = load_preset(name)
+    assert preset.model.kind == "causal" and preset.reads_text
+    assert preset.vector is not None and preset.vector.strategy == "positions"
+    assert preset_for("paper/ml-1m", dataset) == "paper/ml-1m"
+
+
+def test_a_model_is_of_a_known_kind_and_the_papers_without_one():
+    assert preset_from_dict({"vector": {}}).model == LiteConfig()
+    with pytest.raises(ConfigError, match="no kind 'sasrek'"):
+        preset_from_dict({"model": {"kind": "sasrek"}, "vector": {}})
+    with pytest.raises(ConfigError, match="no setting 'backbone'"):
+        preset_from_dict({"model": {"kind": "sasrec", "backbone": "t5"}, "vector": {}})
+
+
+def test_stages_that_a_model_does_not_have_are_refused():
+    with pytest.raises(ConfigError, match="would miss most"):
+        Preset(model=LiteConfig(), vector=StageConfig(strategy="positions"))
+    with pytest.raises(ConfigError, match="not causal's"):
+        Preset(model=CausalConfig(), joint=StageConfig(), vector=StageConfig())
+
+
+def test_the_split_is_the_presets():
+    dataset = Dataset.from_tables(*ring_tables(40, 20, 6, seed=0))
+    assert preset_split(tiny_preset(), dataset).name == "leave_one_out"
+    cold = preset_split(tiny_preset(cold_share=0.2), dataset)
+    assert "20 % of items cold" in cold.name and (cold.train_counts() == 0).sum() == 4
 
 
 def test_assignments_and_the_seed_win_over_the_file():

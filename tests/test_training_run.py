@@ -60,13 +60,14 @@ def test_popularity_is_measured_beside_it(small_ring: Dataset, preset: Preset, t
     result = run(small_ring, two, tmp_path / "run")
     assert [name for name, _ in result.rows()] == [
         "popularity",
+        "nearest text",
         "after the joint stage",
         "Lite-LLM4Rec",
     ]
-    assert result.rows()[0][1] == result.popularity.metrics
-    assert result.rows()[1][1] == result.stages[0]["test"]
-    assert result.rows()[2][1] == result.evaluation.metrics
-    popular, own = result.popularity.protocol, result.evaluation.protocol
+    assert result.rows()[0][1] == result.baselines["popularity"].metrics
+    assert result.rows()[2][1] == result.stages[0]["test"]
+    assert result.rows()[3][1] == result.evaluation.metrics
+    popular, own = result.baselines["popularity"].protocol, result.evaluation.protocol
     assert replace(popular, history_length=5) == own
     assert json.loads(json.dumps(result.to_dict()))["evaluation"] == json.loads(
         json.dumps(result.evaluation.to_dict())
@@ -191,11 +192,12 @@ def test_other_processes_of_a_run_do_not_restart_it(
 def test_records_of_the_run_and_of_popularity(small_ring: Dataset, preset: Preset, tmp_path: Path):
     path = tmp_path / "results" / "mine" / "cell.json"
     result = run(small_ring, preset, tmp_path / "run", record=path)
-    own, popular = read_records(tmp_path / "results")
+    own, nearest, popular = read_records(tmp_path / "results")
     assert (own["experiment"], own["cell"], own["model"]) == ("mine", "cell", "Lite-LLM4Rec")
+    assert (nearest["cell"], nearest["model"]) == ("cell.nearest-text", "Nearest text")
     assert (popular["cell"], popular["model"]) == ("cell.popularity", "Popularity")
     assert own["metrics"] == result.evaluation.metrics
-    assert popular["metrics"] == result.popularity.metrics
+    assert popular["metrics"] == result.baselines["popularity"].metrics
     assert (own["seed"], popular["seed"]) == (0, None)
     assert own["settings"]["vector"]["epochs"] == 2
     assert [row["stage"] for row in own["stages"]] == ["vector"]
