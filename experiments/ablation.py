@@ -57,13 +57,14 @@ def main() -> None:
     parser.add_argument("plan", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--only", help="cells whose name begins so")
+    parser.add_argument("--cells", help="names, comma-separated; by default all")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    wanted = arguments.cells.split(",") if arguments.cells else []
     plan = tomllib.loads(arguments.plan.read_text(encoding="utf-8"))
     for order, cell in enumerate(plan["cell"]):
         path = arguments.out / f"{cell['name']}.json"
-        if path.exists() or not cell["name"].startswith(arguments.only or ""):
+        if path.exists() or (wanted and cell["name"] not in wanted):
             continue
         print(cell["name"], run_cell(plan, cell, order, path), flush=True)
 

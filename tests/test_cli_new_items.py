@@ -1,0 +1,110 @@
+"""The command line where items come and go, and where training goes on."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.csv
+import pytest
+
+from tests.test_cli import Result, World, first, folder, run, world  # noqa: F401
+
+CAUSAL = """
+[text]
+model = "{text_model}"
+max_tokens = 8
+[model]
+kind = "causal"
+shape = {{ width = 16, blocks = 1, heads = 1 }}
+history_length = 5
+[vector]
+strategy = "positions"
+epochs = 3
+batch = 16
+lr = 1e-2
+"""
+
+
+@pytest.fixture(scope="module")
+def preset(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
+    path = tmp_path_factory.mktemp("causal") / "causal.toml"
+    path.write_text(CAUSAL.format(text_model=text_model))
+    return path
+
+
+def train(world: World, preset: Path, out: Path, *more: object) -> Result:  # noqa: F811
+    return run("train", *world.tables, "--preset", preset, "--out", out, "--device", "cpu", *more)
+
+
+def write_items(path: Path, *ids: str, **columns: list[str]) -> Path:
+    table = pa.table({"item_id": list(ids), **(columns or {"title": ["Thing i03"] * len(ids)})})
+    pyarrow.csv.write_csv(table, path)
+    return path
+
+
+def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+    out = tmp_path / "run"
+    assert train(world, preset, out).status == 0
+    new = write_items(tmp_path / "new.csv", "n1", "n2")
+    added = run("add-items", out, "--items", new)
+    assert (added.status, added.err) == (0, "")
+    assert "2 items added, 22 in all" in added.out
+    lifted = run("recommend", out, "--history", "i01,i02", "--k", 2, "--cold-offset", 99, "--json")
+    assert {row["item_id"] for row in lifted.json} == {"n1", "n2"}
+    assert run("retire-items", out, "--item", "n1,i05", "--json").json == {"retired": 2}
+    left = run("recommend", out, "--history", "i01,i02", "--k", 30, "--json").json
+    assert not {"n1", "i05"} & {row["item_id"] for row in left} and len(left) == 18
+    assert run("retire-items", out, "--item", "i05", "--back", "--json").json == {"retired": 1}
+
+
+def test_items_that_cannot_come(world: World, preset: Path, tmp_path: Path, folder: Path):  # noqa: F811
+    out = tmp_path / "run"
+    assert train(world, preset, out, "--set", "vector.epochs=1").status == 0
+    for items, words in (
+        (write_items(tmp_path / "a.csv", "i01"), "in the catalogue"),
+        (write_items(tmp_path / "b.csv", "n1", name=["x"]), "none of the text columns title"),
+        (tmp_path / "none.csv", "none.csv"),
+    ):
+        failed = run("add-items", out, "--items", items)
+        assert failed.status == 2 and words in failed.err, failed.err
+    assert len(run("recommend", out, "--history", "i01", "--k", 30, "--json").json) == 19
+    papers = run("add-items", folder, "--items", write_items(tmp_path / "c.csv", "n1"))
+    assert papers.status == 2 and "cannot score items that it never learnt" in papers.err
+    unknown = run("retire-items", out, "--item", "nothing")
+    assert unknown.status == 2 and "'nothing'" in unknown.err
+
+
+def test_warm_and_cold_are_shown_apart(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+    shown = train(world, preset, tmp_path / "run", "--set", "cold_share=0.2")
+    assert shown.status == 0, shown.err
+    assert "Warm and cold targets, in one ranking" in shown.out
+    for system in ("popularity", "nearest text", "Lite-LLM4Rec, causal"):
+        assert f"{system}, warm" in shown.out and f"{system}, cold" in shown.out
+    assert "% of the model's lists" in shown.out
+    again = run("evaluate", tmp_path / "run", *world.tables, "--json")
+    assert "20 % of items cold" in again.json["protocol"]["split"]
+
+
+def test_without_a_preset_it_says_what_it_takes(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+    model = preset.read_text().split('"')[1]
+    text = f"text.model={model}"
+    shown = run(
+        "train", *world.tables, "--out", tmp_path / "run", "--device", "cpu",
+        "--set", text, "--set", "vector.epochs=1",
+    )  # fmt: skip
+    assert shown.status == 0, shown.err
+    assert "Preset fast/short" in shown.err and "6 interactions per user" in shown.err
+    wrong = run("train", *world.tables, "--out", tmp_path / "no", "--set", "vector.epoch=1")
+    assert wrong.status == 2 and "epochs" in wrong.err
+
+
+def test_training_goes_on_from_a_run(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+    assert train(world, preset, tmp_path / "old").status == 0
+    more = train(world, preset, tmp_path / "new", "--init-from", tmp_path / "old")
+    assert more.status == 0, more.err
+    other = train(
+        world, preset, tmp_path / "other", "--init-from", tmp_path / "old",
+        "--set", "model.shape={width=8}",
+    )  # fmt: skip
+    assert other.status == 2 and "differs in" in other.err
+    missing = train(world, preset, tmp_path / "third", "--init-from", tmp_path / "nothing")
+    assert missing.status == 2 and "not a run folder" in missing.err
