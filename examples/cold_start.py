@@ -2,7 +2,7 @@
 
 import polars as pl
 
-from lite_llm4rec import Dataset, Recommender, load_preset
+from lite_llm4rec import Dataset, Recommender
 
 log = pl.read_csv("examples/interactions.csv")
 items = pl.read_csv("examples/items.csv")
@@ -15,20 +15,20 @@ old_items = items.join(new, on="item_id", how="anti")
 old_log = log.join(new, on="item_id", how="anti")
 
 data = Dataset.from_tables(old_log, old_items, name="example")
-recommender = Recommender.fit(data, load_preset("cpu/demo-causal"), device="cpu", progress=False)
+recommender = Recommender.fit(data, device="cpu", progress=False)
 
 history = [
     recommender.find("The Midnight Graveyard, Part 1"),
     recommender.find("The Midnight Graveyard, Part 2"),
 ]
-print("Before:", *recommender.recommend([history], k=3).titles[0], sep="\n  ")
+print("Before:", *recommender.recommend([history], k=5).titles[0], sep="\n  ")
 
 added = recommender.add_items(new)
 print(f"{added} items added.")
-print("After:", *recommender.recommend([history], k=3).titles[0], sep="\n  ")
+print("After:", *recommender.recommend([history], k=5).titles[0], sep="\n  ")
 
-recommender.retire_items([recommender.find("The Midnight Graveyard, Part 3")])
-print("Part 3 retired:", *recommender.recommend([history], k=3).titles[0], sep="\n  ")
+recommender.retire_items([recommender.find("The Old Pantry, Part 1")])
+print("Old Pantry retired:", *recommender.recommend([history], k=5).titles[0], sep="\n  ")
 
 # The knob between lists without new items and lists full of them; training calibrated it.
 print(f"cold offset {recommender.cold_offset:.2f}")

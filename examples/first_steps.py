@@ -3,7 +3,7 @@
 from lite_llm4rec import Dataset, Recommender
 
 data = Dataset.from_tables("examples/interactions.csv", "examples/items.csv", name="example")
-recommender = Recommender.fit(data, "cpu/demo", progress=False)
+recommender = Recommender.fit(data, progress=False)
 found = recommender.evaluate(data)
 print(f"{found.protocol.line()}\nrecall@10 {found.metrics['recall@10']:.2f}\n")
 recommender.save("runs/example")

@@ -16,14 +16,14 @@ from lite_llm4rec.data.doctor import examine
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.data.synthetic import Synthetic, make
 from lite_llm4rec.models import TITLES
-from lite_llm4rec.preset import load_preset
+from lite_llm4rec.preset import load_preset, preset_for
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.training_run import TrainingRun, train_run
 
 CLOSE = 0.9  # of the best possible warm Recall@10: below it the demo says that it fell short
 SHOWN = 3
 COLD_SHARE = 0.1
-PAPER, DEFAULT = "cpu/demo", "cpu/demo-causal"
+PAPER, DEFAULT = "cpu/demo", "fast"
 
 
 def run_demo(
@@ -43,10 +43,10 @@ def run_demo(
     dataset = Dataset.from_tables(log, items, name="synthetic", candidates="catalogue")
     runs = {}
     for name in (PAPER, DEFAULT):
-        preset = load_preset(name, [f"cold_share={COLD_SHARE}"], seed=seed)
+        preset = load_preset(preset_for(name, dataset), [f"cold_share={COLD_SHARE}"], seed=seed)
         if not quiet:
             console.print(f"{TITLES[preset.model.kind]}:")
-        folder = out / name.rpartition("/")[2]
+        folder = out / preset.model.kind
         runs[name] = train_run(
             dataset, preset, folder, device="cpu", restart=True, progress=not quiet
         )
@@ -57,7 +57,7 @@ def run_demo(
         console.rule("3. Measured on every user's last item, among the whole catalogue")
         _show(console, result)
         console.rule("4. Recommendations")
-        _show_lists(console, dataset, Recommender.load(out / "demo-causal"))
+        _show_lists(console, dataset, Recommender.load(out / "causal"))
         console.print(f"\nThe run folders are in {out}; {result['seconds']:.0f} s in all.")
     return result
 

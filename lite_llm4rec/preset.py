@@ -14,6 +14,7 @@ from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
 FAMILIES = ("fast", "best")
+SMALL = 120_000  # interactions
 LONG_HISTORY = 30  # interactions per user, on average
 
 
@@ -114,11 +115,13 @@ def preset_split(preset: Preset, dataset: Dataset) -> Split:
 def preset_for(name: str, dataset: Dataset) -> str:
     """Resolve a family of presets to the one for this data.
 
-    "fast" and "best" have a variant for long histories and one for short ones; another name is
-    returned as it is.
+    "fast" and "best" have a variant for small data, for long histories and for short ones; another
+    name is returned as it is.
     """
     if name not in FAMILIES:
         return name
+    if len(dataset.interactions) < SMALL:
+        return f"{name}/small"
     mean = len(dataset.interactions) / max(dataset.interactions.n_users, 1)
     return f"{name}/{'long' if mean > LONG_HISTORY else 'short'}"
 

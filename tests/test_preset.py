@@ -82,9 +82,12 @@ def test_cpu_presets_have_no_joint_stage(name: str):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize(("mean", "variant"), [(5, "short"), (30, "short"), (31, "long")])
-def test_a_family_has_a_preset_for_the_data(family: str, mean: int, variant: str):
-    dataset = Dataset.from_tables(*ring_tables(3, 40, mean, seed=0))
+@pytest.mark.parametrize(
+    ("users", "mean", "variant"),
+    [(6000, 30, "short"), (6000, 31, "long"), (5999, 20, "small"), (6000, 20, "short")],
+)
+def test_a_family_has_a_preset_for_the_data(family: str, users: int, mean: int, variant: str):
+    dataset = Dataset.from_tables(*ring_tables(users, 40, mean, seed=0))
     name = preset_for(family, dataset)
     assert name == f"{family}/{variant}"
     preset = load_preset(name)
