@@ -272,6 +272,7 @@ def fit(
     """
     machine = machine or Machine()
     folder.mkdir(parents=True, exist_ok=True)
+    model.train()  # it may come from an evaluation, and Lightning leaves its mode alone
     task = Task(model, split, stage, seed, seen_filter)
     resume = Resume(folder / "last.ckpt", checkpoint_seconds)
     best = ModelCheckpoint(

@@ -136,6 +136,18 @@ def test_the_average_of_the_weights_is_kept(ring: Dataset, tmp_path: Path):
     assert moved[1] < 0.3 * moved[0]
 
 
+def test_dropout_works_from_the_first_step_whatever_the_models_mode(ring: Dataset, tmp_path: Path):
+    split = leave_one_out(ring.interactions)
+    stage = StageConfig(strategy="positions", epochs=1, batch=64, lr=1e-2)
+    weights = []
+    for mode in (True, False):
+        torch.manual_seed(0)
+        model = make_causal(dropout=0.5).train(mode)
+        fit(model, split, stage, tmp_path / str(mode), machine=CPU, progress=False)
+        weights.append(model.items.ids.detach())
+    assert torch.equal(*weights)
+
+
 def test_progress_counts_every_position(ring: Dataset, tmp_path: Path, monkeypatch):
     """8 interactions per user, 2 held out, the first of 6 is no target: 5 per user."""
     taught = []
