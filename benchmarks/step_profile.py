@@ -54,7 +54,9 @@ def steps(model: CausalLLM4Rec, task: Task, clock: Clock) -> Iterator[int]:
             with clock.part("transformer"):
                 users = model.position_vectors(vectors, made.mask)[made.mask]
             with clock.part("loss and its gradient"):
-                loss = catalogue_loss(users, table, made.following[made.mask], model.config.loss)
+                loss = catalogue_loss(
+                    users, table, made.following[made.mask], model.counts, model.config.loss
+                )
         with clock.part("backward of the rest"):
             loss.backward()
         with clock.part("optimizer"):

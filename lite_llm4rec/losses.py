@@ -20,7 +20,10 @@ class LossConfig:
     name : "full", "sampled", "gbce" or "bce"
         Full cross-entropy; sampled softmax; gBCE; binary cross-entropy.
     negatives : int
-        How many a sampled loss draws, uniformly.
+        How many a sampled loss draws.
+    draw : "uniform" or "popular"
+        Whether each item is as likely to be drawn as any other, or as often as it occurs in
+        training; sampled softmax corrects for either (logQ).
     shared : bool
         Whether all targets of a step share their negatives, which is far cheaper.
     t : float
@@ -31,13 +34,18 @@ class LossConfig:
 
     name: Literal["full", "sampled", "gbce", "bce"] = "full"
     negatives: int = 256
+    draw: Literal["uniform", "popular"] = "uniform"
     shared: bool = False
     t: float = 0.75
     max_bytes: int = LOSS_BYTES
 
 
 def catalogue_loss(
-    users: torch.Tensor, items: torch.Tensor, targets: torch.Tensor, config: LossConfig
+    users: torch.Tensor,
+    items: torch.Tensor,
+    targets: torch.Tensor,
+    counts: torch.Tensor,
+    config: LossConfig,
 ) -> torch.Tensor:
     """Compute the loss that `config` names; negatives come from torch's generator.
 
@@ -49,6 +57,8 @@ def catalogue_loss(
         (N, dim).
     targets : torch.Tensor
         (targets,) item numbers.
+    counts : torch.Tensor
+        (N,) training interactions of each item; what popular draws follow.
 
     Returns
     -------
@@ -57,10 +67,12 @@ def catalogue_loss(
     """
     if config.name == "full":
         return full_cross_entropy(users, items, targets, config.max_bytes)
-    drawn = (config.negatives,) if config.shared else (len(targets), config.negatives)
-    negatives = torch.randint(len(items), drawn, device=items.device)
+    weights = counts.float() if config.draw == "popular" else torch.ones_like(counts.float())
+    shape = (config.negatives,) if config.shared else (len(targets), config.negatives)
+    drawn = torch.multinomial(weights, math.prod(shape), replacement=True)
+    negatives = drawn.view(shape)
     if config.name == "sampled":
-        log_q = items.new_full((len(items),), -math.log(len(items)))
+        log_q = (weights / weights.sum()).clamp_min(1e-12).log()
         return sampled_cross_entropy(users, items, targets, negatives, log_q)
     t = config.t if config.name == "gbce" else 0.0
     return binary_cross_entropy(users, items, targets, negatives, t)

@@ -15,6 +15,7 @@ from lite_llm4rec.losses import (
 )
 
 N_ITEMS, DIM, TARGETS = 11, 4, 7
+COUNTS = torch.arange(1, N_ITEMS + 1)
 
 
 def world(dtype: torch.dtype = torch.float64) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -128,7 +129,23 @@ def test_each_name_gives_a_loss_that_falls_when_the_target_wins(name: str, share
     targets = torch.arange(TARGETS)
     config = LossConfig(name, negatives=5, shared=shared)  # type: ignore[arg-type]
     torch.manual_seed(0)
-    right = catalogue_loss(5 * items[targets], items, targets, config)
+    right = catalogue_loss(5 * items[targets], items, targets, COUNTS, config)
     torch.manual_seed(0)
-    wrong = catalogue_loss(5 * items[targets + 1], items, targets, config)
+    wrong = catalogue_loss(5 * items[targets + 1], items, targets, COUNTS, config)
     assert right < wrong
+
+
+@pytest.mark.parametrize("draw", ["uniform", "popular"])
+def test_many_negatives_estimate_the_full_loss_however_they_are_drawn(draw: str):
+    """Sampled softmax over n draws is near log n below full cross-entropy, whatever the draw."""
+    users, items, targets = world()
+    n = 100_000
+    torch.manual_seed(0)
+    config = LossConfig("sampled", negatives=n, draw=draw, shared=True)  # type: ignore[arg-type]
+    found = catalogue_loss(users, items, targets, COUNTS, config)
+    logits = users @ items.T
+    own = logits.gather(1, targets[:, None])[:, 0]
+    others = logits.exp().sum(1) - own.exp()
+    q = {"uniform": torch.full((N_ITEMS,), 1 / N_ITEMS), "popular": COUNTS / COUNTS.sum()}[draw]
+    expected = ((n * others + own.exp() / q[targets]).log() - own + q[targets].log()).mean()
+    torch.testing.assert_close(found, expected, rtol=5e-3, atol=0)

@@ -113,7 +113,7 @@ def test_items_that_cannot_be_added_leave_all_as_it_was(without_new, items, vect
     before = len(without_new.catalogue)
     with pytest.raises(DataError, match=words):
         without_new.add_items(items, vectors=vectors)
-    assert len(without_new.catalogue) == len(without_new.model.warm) == before
+    assert len(without_new.catalogue) == len(without_new.model.counts) == before
 
 
 def test_text_of_new_items_is_encoded_as_the_others_was(small_ring, text_model: Path):

@@ -80,9 +80,9 @@ class CausalLLM4Rec(EveryPositionModel):
     config : CausalConfig
     backbone : CausalTransformer or Backbone
     items : ItemTable
-    warm : torch.Tensor
-        (N,) bool, the items that occur in training: the only ones that compete in the loss, so
-        that cold items are not taught to be wrong.
+    counts : torch.Tensor
+        (N,) int64 training interactions. Where items can be scored by their text, only warm ones
+        compete in the loss, so that cold ones are not taught to be wrong.
 
     Attributes
     ----------
@@ -96,7 +96,7 @@ class CausalLLM4Rec(EveryPositionModel):
         config: CausalConfig,
         backbone: CausalTransformer | Backbone,
         items: ItemTable,
-        warm: torch.Tensor,
+        counts: torch.Tensor,
     ) -> None:
         super().__init__()
         self.config = config
@@ -104,11 +104,11 @@ class CausalLLM4Rec(EveryPositionModel):
         self.backbone = backbone
         self.items = items
         self.mix = nn.Parameter(torch.zeros(backbone.width)) if config.pooling == "mix" else None
-        free = torch.randn(len(warm), backbone.width) * 0.02
+        free = torch.randn(len(counts), backbone.width) * INIT_STD
         self.head = nn.Parameter(free) if config.head == "free" else None
-        self.warm: torch.Tensor
+        self.counts: torch.Tensor
         self.cold_offset: torch.Tensor
-        self.register_buffer("warm", warm)
+        self.register_buffer("counts", counts.to(torch.int64))
         self.register_buffer("cold_offset", torch.zeros(()))
 
     @classmethod
@@ -117,8 +117,7 @@ class CausalLLM4Rec(EveryPositionModel):
     ) -> "CausalLLM4Rec":
         """Build it around the text's vectors (N, text width) and training counts (N,)."""
         backbone = _load_backbone(config)
-        warm = counts > 0
-        return cls(config, backbone, _make_items(config, vectors, warm, backbone.width), warm)
+        return cls(config, backbone, _make_items(config, vectors, counts, backbone.width), counts)
 
     @classmethod
     def skeleton(cls, config: CausalConfig, described: dict[str, Any]) -> "CausalLLM4Rec":
@@ -131,15 +130,15 @@ class CausalLLM4Rec(EveryPositionModel):
             backbone: Any = Backbone.build(loaded, dropout=config.dropout, causal=True)
         else:
             backbone = _load_backbone(config)
-        warm = torch.ones(n_items, dtype=torch.bool)
+        counts = torch.ones(n_items)
         table = replace(config, items="id") if config.items == "init" else config
-        return cls(config, backbone, _make_items(table, vectors, warm, backbone.width), warm)
+        return cls(config, backbone, _make_items(table, vectors, counts, backbone.width), counts)
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
         backbone = self.backbone
         other = backbone.model.config.to_dict() if isinstance(backbone, Backbone) else {}
-        return {"backbone": other, "shape": [len(self.warm), self.items.text_width]}
+        return {"backbone": other, "shape": [len(self.counts), self.items.text_width]}
 
     def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Look items up."""
@@ -194,8 +193,12 @@ class CausalLLM4Rec(EveryPositionModel):
                 'Train one with model.items = "both" or "text", and model.head = "tied".',
             )
         self.items.append(vectors)
-        added = torch.zeros(len(vectors), dtype=torch.bool, device=self.warm.device)
-        self.warm = torch.cat([self.warm, added])
+        self.counts = torch.cat([self.counts, self.counts.new_zeros(len(vectors))])
+
+    @property
+    def warm(self) -> torch.Tensor:
+        """Which items occur in training, (N,) bool."""
+        return self.counts > 0
 
     @property
     def scores_text(self) -> bool:
@@ -203,14 +206,15 @@ class CausalLLM4Rec(EveryPositionModel):
         return self.config.items in ("both", "text") and self.config.head == "tied"
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
-        """Teach every position its next item among the warm ones."""
+        """Teach every position its next item."""
         table = self.items.matrix()
         users = self.position_vectors(table[batch.items], batch.mask)[batch.mask]
         matrix, targets = self._scored_by(table), batch.following[batch.mask]
-        if not self.warm.all():
-            place = self.warm.cumsum(0) - 1
-            matrix, targets = matrix[self.warm], place[targets]
-        return catalogue_loss(users, matrix, targets, self.config.loss)
+        counts, warm = self.counts, self.warm
+        if self.scores_text and not warm.all():
+            place = warm.cumsum(0) - 1
+            matrix, targets, counts = matrix[warm], place[targets], counts[warm]
+        return catalogue_loss(users, matrix, targets, counts, self.config.loss)
 
     def _scored_by(self, table: torch.Tensor) -> torch.Tensor:
         matrix = table if self.head is None else self.head
@@ -230,19 +234,19 @@ def _load_backbone(config: CausalConfig) -> CausalTransformer | Backbone:
 
 
 def _make_items(
-    config: CausalConfig, vectors: torch.Tensor, warm: torch.Tensor, width: int
+    config: CausalConfig, vectors: torch.Tensor, counts: torch.Tensor, width: int
 ) -> ItemTable:
-    """Build the item table; a cold item's id part is zero."""
+    """Build the item table; where there is text, a cold item's id part is zero."""
     if config.items == "init":
         return ItemTable(width, ids=principal_components(vectors, width) * INIT_STD)
-    ids = torch.randn(len(warm), width) * INIT_STD * warm[:, None]
+    ids = torch.randn(len(counts), width) * INIT_STD
     if config.items == "id":
         return ItemTable(width, ids=ids)
     return ItemTable(
         width,
         vectors,
         trainable=False,
-        ids=ids if config.items == "both" else None,
+        ids=ids * (counts > 0)[:, None] if config.items == "both" else None,
         id_dropout=config.id_dropout,
         components=config.text_dim,
     )

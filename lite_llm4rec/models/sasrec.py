@@ -59,11 +59,15 @@ class SASRec(EveryPositionModel):
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(SASRecBlock(config) for _ in range(config.blocks))
         self.norm = nn.LayerNorm(config.width)
+        self.counts: torch.Tensor
+        self.register_buffer("counts", torch.ones(n_items, dtype=torch.int64))
 
     @classmethod
     def create(cls, config: SASRecConfig, vectors: torch.Tensor, counts: torch.Tensor) -> "SASRec":
-        """Build it; of `vectors` only the number of items matters, `counts` not at all."""
-        return cls(config, len(vectors))
+        """Build it for training counts (N,); of `vectors` only the number of items matters."""
+        model = cls(config, len(vectors))
+        model.counts.copy_(counts)
+        return model
 
     @classmethod
     def skeleton(cls, config: SASRecConfig, described: dict[str, Any]) -> "SASRec":
@@ -95,7 +99,7 @@ class SASRec(EveryPositionModel):
         """Teach every position its next item."""
         users = self.position_vectors(self.items[batch.items], batch.mask)[batch.mask]
         targets = batch.following[batch.mask]
-        return catalogue_loss(users, self.items, targets, self.config.loss)
+        return catalogue_loss(users, self.items, targets, self.counts, self.config.loss)
 
 
 class SASRecBlock(nn.Module):

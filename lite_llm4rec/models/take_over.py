@@ -11,7 +11,7 @@ from lite_llm4rec.models.causal import CausalLLM4Rec
 # What has one row per item, by name in the models' states.
 PER_ITEM = ("items", "items.vectors", "items.ids", "head", "head.weight")
 # What the new training data decide.
-OWN = ("warm", "cold_offset")
+OWN = ("counts", "cold_offset")
 
 
 @torch.no_grad()

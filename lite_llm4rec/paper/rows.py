@@ -40,6 +40,7 @@ def _loss(loss: dict[str, Any]) -> str:
     if name == "full":
         return ", full cross-entropy"
     shared = " shared" if loss["shared"] else ""
+    shared += " popular" if loss.get("draw") == "popular" else ""
     words = {"sampled": "sampled softmax", "gbce": "gBCE", "bce": "BCE"}
     return f", {words[name]} ({loss['negatives']}{shared} negatives)"
 
