@@ -6,6 +6,7 @@ import json
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.models import TITLES, CausalConfig
 from lite_llm4rec.preset import Preset
 
 METRIC_ORDER = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
@@ -19,12 +20,13 @@ def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curv
             [
                 "---\nlibrary_name: lite-llm4rec\ntags:\n- recommender-system\n"
                 "- sequential-recommendation\n---",
-                f"# Lite-LLM4Rec, preset `{preset.name}`",
+                f"# {TITLES[preset.model.kind]}, preset `{preset.name}`",
                 f"Reads up to {preset.model.history_length} items of a history and scores "
                 f"{n_items:,} items in one pass. Scores are logits, not probabilities.",
                 "```python\nfrom lite_llm4rec import Recommender\n\n"
                 'recommender = Recommender.load("this folder")\n'
                 "print(recommender.recommend([[…ids of one history…]], k=10))\n```",
+                _new_items(preset),
                 *[_measured(evaluation) for evaluation in evaluations],
                 _curve(curves),
                 "## Settings\n\n```json\n" + _settings(preset) + "\n```",
@@ -32,6 +34,13 @@ def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curv
         )
         + "\n"
     )
+
+
+def _new_items(preset: Preset) -> str:
+    model = preset.model
+    if isinstance(model, CausalConfig) and model.items in ("both", "text") and model.head == "tied":
+        return "New items are scored by their text: `recommender.add_items(table)`, no training."
+    return "It scores only the items that it was trained on."
 
 
 def _measured(evaluation: Evaluation) -> str:

@@ -12,6 +12,7 @@ from lite_llm4rec.card import METRIC_ORDER
 from lite_llm4rec.data.doctor import Report
 from lite_llm4rec.evaluate import Evaluation, Protocol
 from lite_llm4rec.lists import Recommendations
+from lite_llm4rec.models import TITLES
 
 SHORT = {
     "recall@10": "R@10",
@@ -139,11 +140,11 @@ def show_run(
     preset = config["preset"]
     n_items, width = config["shape"]
     console.print(f"{folder}: format {config['format_version']}, preset {preset['name']}")
-    console.print(
-        f"  {n_items:,} items with vectors of {width},"
-        f" Recommendation LLM {preset['model']['backbone']},"
-        f" history ≤ {preset['model']['history_length']}"
-    )
+    model = preset["model"]
+    parts = [TITLES[model.get("kind", "lite")], f"{n_items:,} items"]
+    parts += [f"text vectors of {width}"] if width else []
+    parts += [f"Recommendation LLM {model['backbone']}"] if "backbone" in model else []
+    console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")
     for stage in metrics.get("stages", []):
         console.print(
             f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s,"

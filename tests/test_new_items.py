@@ -220,11 +220,9 @@ def test_repeats_work_from_validation_to_recommendation():
     model = Recommender.fit(
         dataset, preset(repeats=True, vector=stage), vectors=vectors, device="cpu", progress=False
     )
-    assert model.recommend([["i02", "i03", "i02"]], k=1).ids == [["i03"]]
-    assert model.recommend([["i02", "i03", "i02"]], k=6, include_seen=False).ids[0][0] not in (
-        "i02",
-        "i03",
-    )
+    history = [["i02", "i03", "i02"]]
+    assert "i03" in model.recommend(history, k=5).ids[0]
+    assert not {"i02", "i03"} & set(model.recommend(history, k=30, include_seen=False).ids[0])
     found = model.evaluate(dataset)
     assert not found.protocol.seen_filter
     assert found.repeats == len(histories)
@@ -232,7 +230,7 @@ def test_repeats_work_from_validation_to_recommendation():
         model.model, dataset.interactions.items, leave_one_out(dataset.interactions).test,
         seen_filter=False,
     )  # fmt: skip
-    assert (ranks == 1).mean() > 0.9
+    assert (ranks <= 5).mean() > 0.9
 
 
 def going_on(kind: str) -> tuple[Preset, Preset]:

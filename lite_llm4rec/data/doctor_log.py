@@ -263,8 +263,8 @@ def _repeat_checks(log: Interactions) -> Iterator[Finding]:
             "repeated_pairs",
             f"{counted(repeats - copies, 'interaction', 'are', len(log))} with an item that the"
             " user had before. Either people come back to items, or some were logged twice.",
-            f"Nothing, if people come back. Otherwise {KEEP_LAST}. Recommendations leave out what a"
-            " user has had, unless told to --include-seen.",
+            f"If people come back, train with --set repeats=true: else what a user has had is never"
+            f" recommended again. Otherwise {KEEP_LAST}.",
         )
 
 
