@@ -106,17 +106,14 @@ def summary(
 
 def _show(console: Console, result: dict[str, Any]) -> None:
     table = Table(caption=result["protocol"], caption_justify="left")
-    table.add_column("recall@10 (ndcg@10)", no_wrap=True)
+    table.add_column("recall@10", no_wrap=True)
     for name in ("warm targets", "cold targets", "all", "training"):
         table.add_column(name, justify="right")
     for system, parts in [*result["systems"].items(), ("best possible", result["best_possible"])]:
         seconds = result["training_seconds"].get(system)
         table.add_row(
             system,
-            *[
-                f"{parts[part]['recall@10']:.3f} ({parts[part]['ndcg@10']:.3f})"
-                for part in ("warm", "cold", "all")
-            ],
+            *[f"{parts[part]['recall@10']:.3f}" for part in ("warm", "cold", "all")],
             "" if seconds is None else f"{seconds:.0f} s",
         )
     console.print(table)
