@@ -372,7 +372,7 @@ def test_similar(folder: Path):
 
 def test_info(folder: Path, tmp_path: Path):
     shown = run("info", folder)
-    assert "20 items with vectors of 16" in shown.out
+    assert "20 items, text vectors of 16" in shown.out
     (stage,) = Recommender.load(folder).stages
     assert f"vector stage: {stage['epochs']} epochs" in shown.out
     found = run("info", folder, "--json").json
