@@ -19,7 +19,7 @@ def merge_seeds(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 def _but_seed(row: dict[str, Any]) -> tuple[str, ...]:
     """Name what makes two records the same system."""
     settings = {**row.get("settings", {}), "seed": None}
-    return row["dataset"], model(row), row["preset"], str(settings)
+    return row["dataset"], model(row), row["preset"], str(settings), row.get("note", "")
 
 
 def model(row: dict[str, Any]) -> str:

@@ -76,7 +76,9 @@ def test_cold_and_warm_stand_apart(evaluation, tmp_path: Path):  # noqa: F811
     metrics = {**evaluation.metrics, "recall@10": 0.4, "cold@10": 0.125, "cold_targets": 0.25}
     cold = dataclasses.replace(evaluation, protocol=protocol, slices=slices, metrics=metrics)
     write(tmp_path / "cold" / "a.json", cold, model="Ours", details={"note": "(offset 0)"})
-    line = next(line for line in render(tmp_path).splitlines() if line.startswith("| Ours"))
-    assert line == (
+    write(tmp_path / "cold" / "b.json", cold, model="Ours", details={"note": "(offset 1)"})
+    lines = [line for line in render(tmp_path).splitlines() if line.startswith("| Ours")]
+    assert len(lines) == 2 and lines[1].startswith("| Ours (offset 1) | 3 | ")
+    assert lines[0] == (
         "| Ours (offset 0) | 3 | 0.5000 | 0.2500 | 0.1000 | 0.0500 | 0.4000 | 12.5 % | 25.0 % |"
     )
