@@ -17,18 +17,15 @@ old_log = log.join(new, on="item_id", how="anti")
 data = Dataset.from_tables(old_log, old_items, name="example")
 recommender = Recommender.fit(data, device="cpu", progress=False)
 
-history = [
-    recommender.find("The Midnight Graveyard, Part 1"),
-    recommender.find("The Midnight Graveyard, Part 2"),
-]
-print("Before:", *recommender.recommend([history], k=5).titles[0], sep="\n  ")
+history = [recommender.find(f"The Midnight Graveyard, Part {part}") for part in (1, 2)]
+print("Before:", *recommender.recommend([history], k=10).titles[0], sep="\n  ")
 
 added = recommender.add_items(new)
 print(f"{added} items added.")
-print("After:", *recommender.recommend([history], k=5).titles[0], sep="\n  ")
+print("After:", *recommender.recommend([history], k=10).titles[0], sep="\n  ")
 
 recommender.retire_items([recommender.find("The Old Pantry, Part 1")])
-print("Old Pantry retired:", *recommender.recommend([history], k=5).titles[0], sep="\n  ")
+print("Old Pantry retired:", *recommender.recommend([history], k=10).titles[0], sep="\n  ")
 
 # The knob between lists without new items and lists full of them; training calibrated it.
 print(f"cold offset {recommender.cold_offset:.2f}")
