@@ -81,11 +81,12 @@ def main() -> None:
     taught = list(steps(model.train(), Task(model, split, preset.vector, 0), clock))
     medians = {name: statistics.median(values) for name, values in clock.seconds.items()}
     whole = sum(medians.values())
+    parts = ", ".join(f"{name} {100 * value / whole:.0f} %" for name, value in medians.items())
     print(
         write_benchmark(
             RESULTS / f"step_profile_{options.data}.json",
             f"share of a training step of {preset.name} on {options.data} that is the loss and its"
-            " gradient (the rest is in the record)",
+            f" gradient; all parts: {parts}",
             medians["loss and its gradient"] / whole,
             {
                 "milliseconds": {name: round(1000 * value, 2) for name, value in medians.items()},

@@ -87,9 +87,9 @@ def full_cross_entropy(
     """Softmax cross-entropy over the whole catalogue, in bounded memory.
 
     The targets are worked off in chunks, and each chunk's gradient is made while its logits are
-    still in the processor's cache. On a CPU that is several times faster than cross-entropy
-    of the whole logits, and than `torch.nn.functional.linear_cross_entropy`
-    (`benchmarks/losses.py`); under autocast the products run in bf16 and sums stay in fp32.
+    still in the processor's cache, which is faster on a CPU than cross-entropy of the whole logits
+    and than `torch.nn.functional.linear_cross_entropy` (`benchmarks/losses.py`). Under autocast the
+    products run in bf16 and sums stay in fp32.
 
     Parameters
     ----------
