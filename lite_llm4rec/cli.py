@@ -108,7 +108,7 @@ def train(
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     preset: Annotated[
         str,
-        typer.Option(help="fast, best, another preset's name (`info` lists them), or a TOML file."),
+        typer.Option(help="fast, another preset's name (`info` lists them), or a TOML file."),
     ] = "fast",
     set_: Annotated[
         list[str] | None,

@@ -13,7 +13,7 @@ from lite_llm4rec.models import LiteConfig, ModelConfig
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
-FAMILIES = ("fast", "best")
+FAMILIES = ("fast",)
 SMALL = 120_000  # interactions
 LONG_HISTORY = 30  # interactions per user, on average
 
@@ -115,8 +115,8 @@ def preset_split(preset: Preset, dataset: Dataset) -> Split:
 def preset_for(name: str, dataset: Dataset) -> str:
     """Resolve a family of presets to the one for this data.
 
-    "fast" and "best" have a variant for small data, for long histories and for short ones; another
-    name is returned as it is.
+    "fast" has a variant for small data, for long histories and for short ones; another name is
+    returned as it is.
     """
     if name not in FAMILIES:
         return name

@@ -110,8 +110,8 @@ class Recommender:
         ----------
         dataset : Dataset
         preset : str or Preset
-            A preset's name ("fast" and "best" choose a variant for the data), a TOML file's path,
-            or the settings themselves.
+            A preset's name ("fast" chooses a variant for the data), a TOML file's path, or the
+            settings themselves.
         init_from : Recommender or path, optional
             Go on from this model or run folder, which must be of the same shape: weights are kept,
             and those of items found by their ids; new items start from their text.
@@ -347,13 +347,13 @@ class Recommender:
         ConfigError
             When this model cannot score an item by its text.
         """
-        catalogue, encoded = describe_items(items, self.catalogue, vectors, self.brought,
-                                            self.preset, device)  # fmt: skip
         if not isinstance(self.model, CausalLLM4Rec):
             raise ConfigError(
                 f"A {self.preset.model.kind} model cannot score items that it never learnt.",
                 "Train one that reads text with a tied head: the default preset does.",
             )
+        catalogue, encoded = describe_items(items, self.catalogue, vectors, self.brought,
+                                            self.preset, device)  # fmt: skip
         self.model.add_items(torch.from_numpy(encoded))
         self.catalogue = catalogue
         self.vectors = np.concatenate([self.vectors, encoded])

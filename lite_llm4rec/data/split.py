@@ -103,6 +103,8 @@ def cold_start(split: Split, share: float, seed: int) -> Split:
     DataError
         When the share leaves nothing cold, or nothing to learn from.
     """
+    if not 0 < share < 1:
+        raise DataError(f"The share of cold items is {share}.", "Between 0 and 1, for example 0.1.")
     trained = np.flatnonzero(split.train_counts())
     chosen = np.random.default_rng(seed).permutation(trained)[: round(share * len(trained))]
     cold = np.isin(np.arange(split.interactions.n_items), chosen)

@@ -6,6 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lite_llm4rec.errors import ConfigError, nearest
+
 
 class CausalTransformer(nn.Module):
     """A small transformer made from scratch, in which a position sees itself and the past.
@@ -107,13 +109,31 @@ def running_mean(states: torch.Tensor) -> torch.Tensor:
 
 
 def build_transformer(shape: dict[str, Any], length: int, dropout: float) -> CausalTransformer:
-    """Build the transformer from its config's `shape`: width, blocks, heads, inner."""
+    """Build the transformer from its config's `shape`: width, blocks, heads, inner.
+
+    Raises
+    ------
+    ConfigError
+        On another key, or a width that the heads do not divide.
+    """
     width = shape.get("width", 64)
-    return CausalTransformer(
-        width,
-        shape.get("blocks", 2),
-        shape.get("heads", 2),
-        length,
-        shape.get("inner", 4 * width),
-        dropout,
-    )
+    whole = {"width": width, "blocks": 2, "heads": 2, "inner": 4 * width, **shape}
+    for key in shape:
+        if key not in ("width", "blocks", "heads", "inner"):
+            raise ConfigError(f"model.shape has no '{key}'", nearest(key, list(whole)[:4]))
+    check_heads(width, whole["heads"])
+    return CausalTransformer(length=length, dropout=dropout, **whole)
+
+
+def check_heads(width: int, heads: int) -> None:
+    """See that the heads divide the width.
+
+    Raises
+    ------
+    ConfigError
+        When they do not.
+    """
+    if heads < 1 or width % heads:
+        raise ConfigError(
+            f"{heads} heads do not divide a width of {width}.", "For example: heads = 2"
+        )

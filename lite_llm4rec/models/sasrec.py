@@ -14,7 +14,7 @@ from torch.nn import functional
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.base import EveryPositionModel
-from lite_llm4rec.models.layers import CausalAttention
+from lite_llm4rec.models.layers import CausalAttention, check_heads
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,7 @@ class SASRec(EveryPositionModel):
 
     def __init__(self, config: SASRecConfig, n_items: int) -> None:
         super().__init__()
+        check_heads(config.width, config.heads)
         self.config = config
         self.history_length = config.history_length
         self.items = nn.Parameter(torch.randn(n_items, config.width) * 0.02)

@@ -168,3 +168,9 @@ def test_cold_items_leave_training_and_are_still_predicted(
     assert [case[1:] for case in after] == expected
     assert all(target not in gone for _, _, target in cases(split.interactions, split.valid))
     assert all(history for _, history, _ in cases(split.interactions, split.valid))
+
+
+@pytest.mark.parametrize("share", [-0.1, 0.0, 1.0, 1.5])
+def test_a_share_of_cold_items_is_between_0_and_1(share: float) -> None:
+    with pytest.raises(DataError, match="share of cold items"):
+        cold_start(leave_one_out(log_of(HISTORIES)), share, 0)

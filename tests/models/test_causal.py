@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lite_llm4rec.data.batching import Batch
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from tests.models.contract import N_ITEMS, EveryPositionContract
 
@@ -130,3 +131,12 @@ def test_whitened_text_is_uncorrelated_and_equally_spread():
     table = make(items="text", text_dim=8).items
     covariance = table.vectors.T @ table.vectors / N_ITEMS
     torch.testing.assert_close(covariance, torch.eye(8) / 8, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [({"widht": 32}, "did you mean 'width'"), ({"width": 30, "heads": 4}, "4 heads do not divide")],
+)
+def test_a_shape_that_cannot_be_is_told(shape: dict, words: str):
+    with pytest.raises(ConfigError, match=words):
+        make(shape=shape)
