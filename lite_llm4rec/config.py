@@ -40,6 +40,39 @@ def to_dict(config: Any) -> dict[str, Any]:
     return values
 
 
+def check_shares(config: Any, *names: str) -> None:
+    """See that these settings are at least 0 and below 1.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first that is not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise ConfigError(
+                f"{name} must be at least 0 and below 1, not {value}.", f"For example: {name} = 0.2"
+            )
+
+
+def check_at_least(config: Any, low: int, *names: str) -> None:
+    """See that these settings are not below `low`.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first that is.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value < low:
+            raise ConfigError(
+                f"{name} must be at least {low}, not {value}.",
+                "Change it in the preset or in --set.",
+            )
+
+
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file.
 

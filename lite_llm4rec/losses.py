@@ -8,6 +8,8 @@ from typing import Any, Literal
 import torch
 from torch.nn import functional
 
+from lite_llm4rec.config import check_at_least
+
 LOSS_BYTES = 16 * 2**20
 
 
@@ -38,6 +40,9 @@ class LossConfig:
     shared: bool = False
     t: float = 0.75
     max_bytes: int = LOSS_BYTES
+
+    def __post_init__(self) -> None:
+        check_at_least(self, 1, "negatives", "max_bytes")
 
 
 def catalogue_loss(

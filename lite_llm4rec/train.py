@@ -18,6 +18,7 @@ import torch
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from lite_llm4rec.config import check_shares
 from lite_llm4rec.curves import next_version
 from lite_llm4rec.data.batching import make_batch
 from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
@@ -85,6 +86,7 @@ class StageConfig:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"No strategy '{self.strategy}'", nearest(self.strategy, STRATEGIES))
+        check_shares(self, "average")
         for name in ("epochs", "batch", "patience", "validate_every", "lr"):
             if not getattr(self, name) > 0:
                 raise ConfigError(

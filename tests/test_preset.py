@@ -175,3 +175,20 @@ def test_a_preset_needs_a_stage_that_can_train():
         Preset()
     with pytest.raises(ConfigError, match="joint stage trains the Item LLM"):
         Preset(model=LiteConfig(items="id"), joint=StageConfig())
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "model.dropout=1.0",
+        "model.id_dropout=-0.1",
+        "model.history_length=0",
+        "model.text_dim=-1",
+        "model.temperature=-1",
+        "model.loss.negatives=0",
+        "vector.average=1.0",
+    ],
+)
+def test_numbers_out_of_range_are_named(setting: str):
+    with pytest.raises(ConfigError, match=setting.split("=")[0].split(".")[-1] + " must be"):
+        load_preset("fast/small", [setting])

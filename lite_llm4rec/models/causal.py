@@ -12,6 +12,7 @@ from torch import nn
 from torch.nn import functional
 from transformers import AutoConfig
 
+from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import LossConfig, catalogue_loss
@@ -70,6 +71,11 @@ class CausalConfig:
     head: Literal["tied", "free"] = "tied"
     temperature: float = 0.0
     loss: LossConfig = field(default_factory=LossConfig)
+
+    def __post_init__(self) -> None:
+        check_shares(self, "dropout", "id_dropout")
+        check_at_least(self, 1, "history_length")
+        check_at_least(self, 0, "text_dim", "temperature")
 
 
 class CausalLLM4Rec(EveryPositionModel):

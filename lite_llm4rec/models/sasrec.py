@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.base import EveryPositionModel
@@ -39,6 +40,10 @@ class SASRecConfig:
     history_length: int = 200
     dropout: float = 0.2
     loss: LossConfig = field(default_factory=lambda: LossConfig("bce", negatives=1))
+
+    def __post_init__(self) -> None:
+        check_shares(self, "dropout")
+        check_at_least(self, 1, "history_length", "width", "blocks", "heads")
 
 
 class SASRec(EveryPositionModel):
