@@ -10,12 +10,12 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 
-from lite_llm4rec.cli_output import show_report
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.doctor import examine
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.data.synthetic import Synthetic, make
 from lite_llm4rec.models import TITLES
+from lite_llm4rec.output import show_report
 from lite_llm4rec.preset import load_preset, preset_for
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.training_run import TrainingRun, train_run

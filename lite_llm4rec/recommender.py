@@ -2,7 +2,6 @@
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -11,83 +10,39 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lite_llm4rec import hub, store
+from lite_llm4rec import hub
 from lite_llm4rec.calibrate import calibrate_cold
-from lite_llm4rec.card import model_card
-from lite_llm4rec.config import to_dict
 from lite_llm4rec.curves import write_curves
-from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
-from lite_llm4rec.errors import ConfigError, StoreError, nearest
+from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
 from lite_llm4rec.item_vectors import check_vectors, describe_items, start_vectors
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, CausalLLM4Rec, Model
+from lite_llm4rec.models import MODELS, CausalLLM4Rec
 from lite_llm4rec.models.take_over import take_over
-from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import (
     Preset,
     load_preset,
     preset_for,
-    preset_from_dict,
     preset_split,
 )
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import rank_histories
+from lite_llm4rec.run_folder import Run, read_run, write_run
 from lite_llm4rec.stages import as_rows, run_stages
-from lite_llm4rec.text.encoder import ItemLLM
 from lite_llm4rec.train import Machine
 
 EMPTY_HISTORY = "empty history: the most popular items"
 
 
-@dataclass
-class Recommender:
-    """A trained model with its catalogue.
+class Recommender(Run):
+    """A trained model with its catalogue; `Run` says what it holds.
 
     Made by `Recommender.fit` or `Recommender.load`.
-
-    Attributes
-    ----------
-    preset : Preset
-    model : Model
-    catalogue : Catalogue
-    counts : numpy.ndarray
-        (N,) training interactions of each item, for histories that are empty.
-    vectors : numpy.ndarray
-        (N, text width) the item vectors that training began with.
-    stages : list of dict
-        What each training stage took and scored.
-    evaluations : list of Evaluation
-        What `evaluate` measured, saved with the model.
-    item_llm : ItemLLM or None
-        The Item LLM as a joint stage left it.
-    curves : str
-        The validated epochs of all stages as CSV.
-    retired : numpy.ndarray
-        (N,) bool, the items that are no longer recommended.
-    brought : bool
-        Whether `vectors` were brought, so that new items must bring theirs.
     """
-
-    preset: Preset
-    model: Model
-    catalogue: Catalogue
-    counts: npt.NDArray[np.int64]
-    vectors: npt.NDArray[np.float32]
-    stages: list[dict[str, Any]]
-    evaluations: list[Evaluation]
-    item_llm: ItemLLM | None = None
-    curves: str = ""
-    retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
-    brought: bool = False
-
-    def __post_init__(self) -> None:
-        if len(self.retired) != len(self.catalogue):
-            self.retired = np.zeros(len(self.catalogue), bool)
 
     @classmethod
     def fit(
@@ -382,23 +337,7 @@ class Recommender:
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""
-        target = Path(path)
-        if not is_main_process():
-            return target
-        with store.replacing(target) as folder:
-            described = {"brought_vectors": self.brought, **self.model.describe()}
-            config = {"preset": to_dict(self.preset), **described}
-            store.write_config(folder, config)
-            store.write_weights(folder, self.model.state_dict())
-            store.write_vectors(folder, self.vectors)
-            store.write_catalogue(folder, self.catalogue, self.counts, self.retired)
-            (folder / store.CURVES).write_text(self.curves, encoding="utf-8")
-            store.write_evaluations(folder, self.stages, self.evaluations)
-            card = model_card(self.preset, self.evaluations, len(self.catalogue), self.curves)
-            (folder / store.CARD).write_text(card, encoding="utf-8")
-            if self.item_llm is not None:
-                self.item_llm.save(folder / store.ITEM_LLM)
-        return target
+        return write_run(self, Path(path))
 
     @classmethod
     def load(cls, path: str | Path) -> "Recommender":
@@ -409,25 +348,7 @@ class Recommender:
         StoreError
             When it is not one, is damaged, or is of a newer format.
         """
-        folder = Path(path)
-        config = store.read_config(folder)
-        preset = preset_from_dict(config["preset"])
-        catalogue, counts, retired = store.read_catalogue(folder)
-        skeleton: Any = MODELS[preset.model.kind].skeleton
-        model = skeleton(preset.model, config)
-        try:
-            model.load_state_dict(store.read_weights(folder))
-        except RuntimeError as error:
-            raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
-        metrics = store.read_metrics(folder)
-        curves = folder / store.CURVES
-        return cls(
-            preset, model.eval(), catalogue, counts, store.read_vectors(folder),
-            metrics.get("stages", []), store.read_evaluations(folder, metrics),
-            store.read_item_llm(folder, preset.text.pooling),
-            curves.read_text(encoding="utf-8") if curves.is_file() else "", retired,
-            config.get("brought_vectors", False),
-        )  # fmt: skip
+        return cls(**vars(read_run(Path(path))))
 
     @classmethod
     def from_pretrained(cls, name: str | Path, revision: str | None = None) -> "Recommender":
@@ -477,20 +398,6 @@ class Recommender:
             scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
             notes=notes,
         )
-
-    @property
-    def ids(self) -> list[Any]:
-        """The catalogue's ids as Python values, (N,)."""
-        if not hasattr(self, "_ids"):
-            self._ids: list[Any] = self.catalogue.ids.to_pylist()
-        return self._ids
-
-    @property
-    def titles(self) -> list[str]:
-        """The catalogue's titles, (N,)."""
-        if not hasattr(self, "_titles"):
-            self._titles: list[str] = self.catalogue.titles()
-        return self._titles
 
 
 def _check_k(k: int) -> None:

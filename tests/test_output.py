@@ -3,8 +3,8 @@ import io
 from rich.console import Console
 
 from lite_llm4rec.card import METRIC_ORDER
-from lite_llm4rec.cli_output import show_results
 from lite_llm4rec.evaluate import Protocol
+from lite_llm4rec.output import show_results
 
 
 def test_results_fit_a_narrow_terminal():

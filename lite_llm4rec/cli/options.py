@@ -11,6 +11,7 @@ from lite_llm4rec.data.sources import SOURCES, load
 from lite_llm4rec.errors import ConfigError
 
 _TABLE = "Parquet, CSV, TSV, JSON lines, MovieLens .dat, RecBole or Amazon files."
+Run = Annotated[Path, typer.Argument(help="A run folder, as `train --out` makes it.")]
 Data = Annotated[
     str | None,
     typer.Option(help=f"A folder made by `prepare`, or a named data set: {', '.join(SOURCES)}."),

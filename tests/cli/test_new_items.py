@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from tests.test_cli import Result, World, first, folder, run, world  # noqa: F401
+from tests.cli.conftest import Result, World, run
 
 CAUSAL = """
 [text]
@@ -31,7 +31,7 @@ def preset(tmp_path_factory: pytest.TempPathFactory, text_model: Path) -> Path:
     return path
 
 
-def train(world: World, preset: Path, out: Path, *more: object) -> Result:  # noqa: F811
+def train(world: World, preset: Path, out: Path, *more: object) -> Result:
     return run("train", *world.tables, "--preset", preset, "--out", out, "--device", "cpu", *more)
 
 
@@ -41,7 +41,7 @@ def write_items(path: Path, *ids: str, **columns: list[str]) -> Path:
     return path
 
 
-def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):
     out = tmp_path / "run"
     assert train(world, preset, out).status == 0
     new = write_items(tmp_path / "new.csv", "n1", "n2")
@@ -56,7 +56,7 @@ def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):  # noqa:
     assert run("retire-items", out, "--item", "i05", "--back", "--json").json == {"retired": 1}
 
 
-def test_items_that_cannot_come(world: World, preset: Path, tmp_path: Path, folder: Path):  # noqa: F811
+def test_items_that_cannot_come(world: World, preset: Path, tmp_path: Path, folder: Path):
     out = tmp_path / "run"
     assert train(world, preset, out, "--set", "vector.epochs=1").status == 0
     for items, words in (
@@ -73,7 +73,7 @@ def test_items_that_cannot_come(world: World, preset: Path, tmp_path: Path, fold
     assert unknown.status == 2 and "'nothing'" in unknown.err
 
 
-def test_warm_and_cold_are_shown_apart(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+def test_warm_and_cold_are_shown_apart(world: World, preset: Path, tmp_path: Path):
     shown = train(world, preset, tmp_path / "run", "--set", "cold_share=0.2")
     assert shown.status == 0, shown.err
     assert "Warm and cold targets, in one ranking" in shown.out
@@ -84,7 +84,7 @@ def test_warm_and_cold_are_shown_apart(world: World, preset: Path, tmp_path: Pat
     assert "20 % of items cold" in again.json["protocol"]["split"]
 
 
-def test_without_a_preset_it_says_what_it_takes(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+def test_without_a_preset_it_says_what_it_takes(world: World, preset: Path, tmp_path: Path):
     model = preset.read_text().split('"')[1]
     text = f"text.model={model}"
     shown = run(
@@ -97,7 +97,7 @@ def test_without_a_preset_it_says_what_it_takes(world: World, preset: Path, tmp_
     assert wrong.status == 2 and "epochs" in wrong.err
 
 
-def test_training_goes_on_from_a_run(world: World, preset: Path, tmp_path: Path):  # noqa: F811
+def test_training_goes_on_from_a_run(world: World, preset: Path, tmp_path: Path):
     assert train(world, preset, tmp_path / "old").status == 0
     more = train(world, preset, tmp_path / "new", "--init-from", tmp_path / "old")
     assert more.status == 0, more.err

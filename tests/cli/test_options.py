@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from lite_llm4rec.cli_options import read_dataset
+from lite_llm4rec.cli.options import read_dataset
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.prepared import write_prepared
 from lite_llm4rec.errors import ConfigError
@@ -61,6 +61,6 @@ def test_a_named_data_set_takes_candidates(monkeypatch: pytest.MonkeyPatch, smal
         asked.update(name=name, **options)
         return small_ring
 
-    monkeypatch.setattr("lite_llm4rec.cli_options.load", load)
+    monkeypatch.setattr("lite_llm4rec.cli.options.load", load)
     assert read("ml-100k", "catalogue") is small_ring
     assert asked == {"name": "ml-100k", "root": None, "candidates": "catalogue"}

@@ -1,0 +1,154 @@
+"""Commands that ask a run folder, and those that change its catalogue."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lite_llm4rec.cli import options as option
+from lite_llm4rec.cli.terminal import console, print_json, set_threads
+from lite_llm4rec.errors import LiteLLM4RecError
+
+
+def recommend(
+    run: option.Run,
+    history: Annotated[
+        list[str] | None, typer.Option(help="Item ids in time order, comma-separated (repeatable).")
+    ] = None,
+    title: Annotated[
+        list[str] | None, typer.Option(help="Or titles in time order (repeat once per item).")
+    ] = None,
+    interactions: Annotated[
+        Path | None, typer.Option(help="Or a table of interactions: one list per user.")
+    ] = None,
+    k: Annotated[int, typer.Option(help="How many items.")] = 10,
+    exclude: Annotated[str | None, typer.Option(help="Ids never to recommend.")] = None,
+    among: Annotated[str | None, typer.Option(help="Ids to choose from.")] = None,
+    include_seen: Annotated[
+        bool | None, typer.Option(help="Allow items of the history. Default: as trained.")
+    ] = None,
+    cold_offset: Annotated[
+        float | None, typer.Option(help="Lift new items' scores by so much. Default: calibrated.")
+    ] = None,
+    drop_unknown: Annotated[bool, typer.Option(help="Skip ids that are not known.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Write to this Parquet instead of printing; streamed.")
+    ] = None,
+    device: option.Device = "cpu",
+    threads: option.Threads = None,
+    as_json: option.Json = False,
+) -> None:
+    """Recommend for histories of item ids, of titles, or for every user of a table."""
+    from lite_llm4rec.output import write_stream
+    from lite_llm4rec.recommender import Recommender
+
+    set_threads(threads)
+    recommender = Recommender.load(run)
+    if cold_offset is not None:
+        recommender.cold_offset = cold_offset
+    histories: Any = [_ids(line) for line in history or []]
+    if title:
+        histories.append([recommender.find(words) for words in title])
+    if interactions is not None:
+        histories = interactions
+    elif not histories:
+        raise LiteLLM4RecError("Name a history.", "--history ID,ID or --title or --interactions")
+    stream = recommender.recommend_stream(
+        histories, k, exclude=_ids(exclude), candidates=_ids(among) if among else None,
+        include_seen=include_seen, unknown="drop" if drop_unknown else "error", device=device,
+    )  # fmt: skip
+    if out is not None:
+        rows = write_stream(stream, out)
+        print_json({"rows": rows}) if as_json else console.print(f"{rows:,} rows written to {out}")
+    elif as_json:
+        print_json([row for part in stream for row in part.to_table().to_pylist()])
+    else:
+        for part in stream:
+            print(part)
+
+
+def similar(
+    run: option.Run,
+    item: Annotated[str | None, typer.Option(help="An item's id.")] = None,
+    title: Annotated[str | None, typer.Option(help="Or its title.")] = None,
+    k: Annotated[int, typer.Option(help="How many items.")] = 10,
+    by: Annotated[str, typer.Option(help="text, or behaviour.")] = "text",
+    as_json: option.Json = False,
+) -> None:
+    """List the items nearest to one, by what their text says or by who is recommended them."""
+    from lite_llm4rec.recommender import Recommender
+
+    recommender = Recommender.load(run)
+    if (item is None) == (title is None):
+        raise LiteLLM4RecError("Name one item.", "--item ID, or --title WORDS")
+    chosen = recommender.find(title) if title else item
+    found = recommender.similar_items([chosen], k, by=by)  # type: ignore[arg-type]
+    print_json(found.to_table().to_pylist()) if as_json else print(found)
+
+
+def add_items(
+    run: option.Run,
+    items: Annotated[Path, typer.Option(help="Table of the new items: id and text.")],
+    as_json: option.Json = False,
+) -> None:
+    """Make new items recommendable by their text, within seconds and without training."""
+    from lite_llm4rec.recommender import Recommender
+
+    recommender = Recommender.load(run)
+    added = recommender.add_items(items)
+    recommender.save(run)
+    total = len(recommender.catalogue)
+    if as_json:
+        print_json({"added": added, "items": total})
+    else:
+        console.print(f"{run}: {added:,} items added, {total:,} in all.")
+
+
+def retire_items(
+    run: option.Run,
+    item: Annotated[str, typer.Option(help="Ids, comma-separated.")],
+    back: Annotated[bool, typer.Option(help="Recommend them again.")] = False,
+    as_json: option.Json = False,
+) -> None:
+    """Recommend some items no more; histories may still hold them."""
+    from lite_llm4rec.recommender import Recommender
+
+    recommender = Recommender.load(run)
+    recommender.retire_items(_ids(item), back=back)
+    recommender.save(run)
+    retired = int(recommender.retired.sum())
+    if as_json:
+        print_json({"retired": retired})
+    else:
+        console.print(f"{run}: {retired:,} items are retired.")
+
+
+def info(
+    run: Annotated[
+        str | None, typer.Argument(help="A run folder or a preset; without, lists the presets.")
+    ] = None,
+    as_json: option.Json = False,
+) -> None:
+    """Show what a run folder holds, a preset's file, or which presets there are."""
+    from lite_llm4rec.config import to_dict
+    from lite_llm4rec.output import show_run
+    from lite_llm4rec.preset import load_preset, preset_names, preset_text
+    from lite_llm4rec.store import read_config, read_metrics
+
+    if run is None:
+        names = preset_names()
+        print_json(names) if as_json else console.print("Presets:\n  " + "\n  ".join(names))
+    elif Path(run).is_dir():
+        config, metrics = read_config(Path(run)), read_metrics(Path(run))
+        if as_json:
+            print_json({"config": config, "metrics": metrics})
+        else:
+            show_run(console, Path(run), config, metrics)
+    elif as_json:
+        print_json(to_dict(load_preset(run)))
+    else:
+        print(preset_text(run))
+
+
+def _ids(line: str | None) -> list[str]:
+    return [part.strip() for part in (line or "").split(",") if part.strip()]

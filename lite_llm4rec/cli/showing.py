@@ -1,0 +1,49 @@
+"""Commands that show what the library does."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lite_llm4rec.cli import options as option
+from lite_llm4rec.cli.terminal import console, print_json, set_threads
+
+
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the tables and the run.")] = Path(
+        "runs/demo"
+    ),
+    users: Annotated[int, typer.Option(help="How many users to make up.")] = 3000,
+    seed: option.Seed = 0,
+    threads: option.Threads = None,
+    as_json: option.Json = False,
+) -> None:
+    """Doctor, encode, train, evaluate and recommend on a made-up catalogue, in minutes.
+
+    The best possible score is known there, so the result can be judged.
+    """
+    from lite_llm4rec.demo import run_demo
+
+    set_threads(threads)
+    result = run_demo(out, seed or 0, console, users=users, quiet=as_json)
+    if as_json:
+        print_json(result)
+
+
+def results(
+    root: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
+    out: Annotated[Path, typer.Option(help="Markdown file to write.")] = Path("docs/results.md"),
+    readme: Annotated[
+        Path | None, typer.Option(help="Also put the short table between this page's marks.")
+    ] = None,
+) -> None:
+    """Render the records under a folder as one Markdown page."""
+    from lite_llm4rec.paper.render import put_between_marks, render, render_summary
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(render(root), encoding="utf-8")
+    console.print(f"{out} written")
+    if readme is not None:
+        page = readme.read_text(encoding="utf-8")
+        readme.write_text(put_between_marks(page, render_summary(root)), encoding="utf-8")
+        console.print(f"{readme} written")

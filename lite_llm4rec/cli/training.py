@@ -1,0 +1,154 @@
+"""Commands that train and measure."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lite_llm4rec.cli import options as option
+from lite_llm4rec.cli.terminal import console, print_json, set_threads
+from lite_llm4rec.errors import LiteLLM4RecError
+
+
+def train(
+    out: Annotated[Path, typer.Option(help="Run folder to write.")],
+    preset: Annotated[
+        str,
+        typer.Option(help="fast, another preset's name (`info` lists them), or a TOML file."),
+    ] = "fast",
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a setting: --set vector.epochs=50 (repeatable)."),
+    ] = None,
+    data: option.Data = None,
+    interactions: option.Interactions = None,
+    items: option.Items = None,
+    user: option.User = None,
+    item: option.Item = None,
+    time: option.Time = None,
+    text: option.Text = None,
+    duplicates: option.Duplicates = "keep",
+    core: option.Core = 0,
+    candidates: option.Candidates = "interacted",
+    root: option.Root = None,
+    seed: option.Seed = None,
+    device: option.Device = "auto",
+    devices: Annotated[int, typer.Option(help="How many devices to train on.")] = 1,
+    threads: option.Threads = None,
+    restart: Annotated[
+        bool, typer.Option(help="Forget an interrupted run of this folder and start anew.")
+    ] = False,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Your own item vectors: a table of ids and lists, or .npy."),
+    ] = None,
+    init_from: Annotated[
+        Path | None, typer.Option(help="Go on from this run folder, with new data.")
+    ] = None,
+    record: Annotated[
+        Path | None, typer.Option(help="Also write the result as results/<experiment>/<cell>.json.")
+    ] = None,
+    quiet: option.Quiet = False,
+    as_json: option.Json = False,
+) -> None:
+    """Train, measure, and write a run folder.
+
+    An interrupted run (Ctrl-C, kill, power cut) goes on when the same command is run again.
+    """
+    from lite_llm4rec.item_vectors import read_vectors
+    from lite_llm4rec.output import show_cold, show_results
+    from lite_llm4rec.preset import FAMILIES, load_preset, preset_for
+    from lite_llm4rec.training_run import train_run
+
+    set_threads(threads)
+    if preset not in FAMILIES:
+        load_preset(preset, set_, seed)  # a wrong setting is told before the data are read
+    dataset = option.read_dataset(
+        data, interactions, items, root, candidates,
+        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+    )  # fmt: skip
+    chosen = load_preset(preset_for(preset, dataset), set_, seed)
+    if preset in FAMILIES and not quiet:
+        print(_why(chosen, dataset), file=sys.stderr)
+    brought = read_vectors(vectors, dataset) if vectors is not None else None
+    result = train_run(
+        dataset, chosen, out, vectors=brought, init_from=init_from, device=device,
+        devices=devices, restart=restart, record=record, progress=not quiet,
+    )  # fmt: skip
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        show_results(console, result.evaluation.protocol, result.rows())
+        if chosen.cold_share:
+            show_cold(console, result.evaluation, result.cold_rows())
+        console.print(f"Saved to {out}. Next: lite-llm4rec recommend {out} --history ID,ID,…")
+
+
+def evaluate(
+    run: option.Run,
+    data: option.Data = None,
+    interactions: option.Interactions = None,
+    items: option.Items = None,
+    user: option.User = None,
+    item: option.Item = None,
+    time: option.Time = None,
+    text: option.Text = None,
+    duplicates: option.Duplicates = "keep",
+    core: option.Core = 0,
+    candidates: option.Candidates = "interacted",
+    root: option.Root = None,
+    part: Annotated[str, typer.Option(help="valid or test.")] = "test",
+    keep_seen: Annotated[
+        bool | None, typer.Option(help="Leave seen items in the ranking. Default: as trained.")
+    ] = None,
+    device: option.Device = "cpu",
+    threads: option.Threads = None,
+    cases: Annotated[
+        Path | None, typer.Option(help="Write one row per case to this Parquet.")
+    ] = None,
+    as_json: option.Json = False,
+) -> None:
+    """Measure a run folder on data: leave-one-out, whole catalogue, with intervals and slices."""
+    from lite_llm4rec.output import show_evaluation
+    from lite_llm4rec.recommender import Recommender
+
+    set_threads(threads)
+    if part not in ("valid", "test"):
+        raise LiteLLM4RecError(f"--part is '{part}'.", "valid or test")
+    dataset = option.read_dataset(
+        data, interactions, items, root, candidates,
+        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+    )  # fmt: skip
+    recommender = Recommender.load(run)
+    seen_filter = None if keep_seen is None else not keep_seen
+    found = recommender.evaluate(dataset, part=part, seen_filter=seen_filter, device=device)  # type: ignore[arg-type]
+    if cases is not None:
+        import pyarrow.parquet
+
+        cases.parent.mkdir(parents=True, exist_ok=True)
+        pyarrow.parquet.write_table(found.cases, cases)
+    print_json(found.to_dict()) if as_json else show_evaluation(console, found)
+
+
+def compare(
+    first: option.Run,
+    second: option.Run,
+    as_json: option.Json = False,
+) -> None:
+    """Compare two run folders' test results by paired bootstrap over the same users."""
+    from lite_llm4rec.evaluate import compare as paired
+    from lite_llm4rec.output import show_comparison
+    from lite_llm4rec.store import read_cases
+
+    found = paired(read_cases(first), read_cases(second))
+    print_json(found) if as_json else show_comparison(console, first.name, second.name, found)
+
+
+def _why(chosen: Any, dataset: Any) -> str:
+    """Say in one line what no flag has chosen."""
+    log = dataset.interactions
+    return (
+        f"Preset {chosen.name}: a causal model that every position teaches, for"
+        f" {len(log) / log.n_users:.0f} interactions per user; --preset paper/… is the paper's."
+    )

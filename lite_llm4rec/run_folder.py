@@ -1,0 +1,130 @@
+"""All that a trained model is → a run folder, and back. `store` knows the files."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lite_llm4rec import store
+from lite_llm4rec.card import model_card
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.errors import StoreError
+from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.models import MODELS, Model
+from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.preset import Preset, preset_from_dict
+from lite_llm4rec.text.encoder import ItemLLM
+
+
+@dataclass
+class Run:
+    """All that a trained model is.
+
+    Attributes
+    ----------
+    preset : Preset
+    model : Model
+    catalogue : Catalogue
+    counts : numpy.ndarray
+        (N,) training interactions of each item, for histories that are empty.
+    vectors : numpy.ndarray
+        (N, text width) the item vectors that training began with.
+    stages : list of dict
+        What each training stage took and scored.
+    evaluations : list of Evaluation
+        What `evaluate` measured, saved with the model.
+    item_llm : ItemLLM or None
+        The Item LLM as a joint stage left it.
+    curves : str
+        The validated epochs of all stages as CSV.
+    retired : numpy.ndarray
+        (N,) bool, the items that are no longer recommended.
+    brought : bool
+        Whether `vectors` were brought, so that new items must bring theirs.
+    """
+
+    preset: Preset
+    model: Model
+    catalogue: Catalogue
+    counts: npt.NDArray[np.int64]
+    vectors: npt.NDArray[np.float32]
+    stages: list[dict[str, Any]]
+    evaluations: list[Evaluation]
+    item_llm: ItemLLM | None = None
+    curves: str = ""
+    retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
+    brought: bool = False
+
+    def __post_init__(self) -> None:
+        if len(self.retired) != len(self.catalogue):
+            self.retired = np.zeros(len(self.catalogue), bool)
+
+    @property
+    def ids(self) -> list[Any]:
+        """The catalogue's ids as Python values, (N,)."""
+        if not hasattr(self, "_ids"):
+            self._ids: list[Any] = self.catalogue.ids.to_pylist()
+        return self._ids
+
+    @property
+    def titles(self) -> list[str]:
+        """The catalogue's titles, (N,)."""
+        if not hasattr(self, "_titles"):
+            self._titles: list[str] = self.catalogue.titles()
+        return self._titles
+
+
+def write_run(run: Run, target: Path) -> Path:
+    """Write the run folder, whole or not at all; an older one at `target` is replaced."""
+    if not is_main_process():
+        return target
+    with store.replacing(target) as folder:
+        described = {"brought_vectors": run.brought, **run.model.describe()}
+        store.write_config(folder, {"preset": to_dict(run.preset), **described})
+        store.write_weights(folder, run.model.state_dict())
+        store.write_vectors(folder, run.vectors)
+        store.write_catalogue(folder, run.catalogue, run.counts, run.retired)
+        (folder / store.CURVES).write_text(run.curves, encoding="utf-8")
+        store.write_evaluations(folder, run.stages, run.evaluations)
+        card = model_card(run.preset, run.evaluations, len(run.catalogue), run.curves)
+        (folder / store.CARD).write_text(card, encoding="utf-8")
+        if run.item_llm is not None:
+            run.item_llm.save(folder / store.ITEM_LLM)
+    return target
+
+
+def read_run(folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises
+    ------
+    StoreError
+        When it is no run folder, is damaged, or is of a newer format.
+    """
+    config = store.read_config(folder)
+    preset = preset_from_dict(config["preset"])
+    catalogue, counts, retired = store.read_catalogue(folder)
+    skeleton: Any = MODELS[preset.model.kind].skeleton
+    model = skeleton(preset.model, config)
+    try:
+        model.load_state_dict(store.read_weights(folder))
+    except RuntimeError as error:
+        raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
+    metrics = store.read_metrics(folder)
+    curves = folder / store.CURVES
+    return Run(
+        preset=preset,
+        model=model.eval(),
+        catalogue=catalogue,
+        counts=counts,
+        vectors=store.read_vectors(folder),
+        stages=metrics.get("stages", []),
+        evaluations=store.read_evaluations(folder, metrics),
+        item_llm=store.read_item_llm(folder, preset.text.pooling),
+        curves=curves.read_text(encoding="utf-8") if curves.is_file() else "",
+        retired=retired,
+        brought=config.get("brought_vectors", False),
+    )

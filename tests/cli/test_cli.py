@@ -1,0 +1,19 @@
+"""What holds for every command."""
+
+from pathlib import Path
+
+from tests.cli.conftest import World, assert_refused, run
+
+
+def test_help_names_every_command():
+    shown = run("--help")
+    assert shown.status == 0
+    for command in ("doctor", "prepare", "train", "evaluate", "compare", "recommend", "similar"):
+        assert command in shown.out
+
+
+def test_a_path_that_cannot_be_written(folder: Path, world: World, tmp_path: Path):
+    (tmp_path / "file").touch()
+    out = tmp_path / "file" / "lists.parquet"
+    result = run("recommend", folder, "--history", "i03", "--out", out)
+    assert_refused(result, str(tmp_path / "file"), "What to do: Check the path")

@@ -1,0 +1,127 @@
+"""train, evaluate, compare."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+import pytest
+
+from lite_llm4rec import stages
+from lite_llm4rec.recommender import Recommender
+from tests.cli.conftest import Result, World, assert_refused, run, train
+
+
+def test_train_prints_results_and_leaves_a_run_folder(world: World, first: Result, folder: Path):
+    assert "popularity" in first.out and "Lite-LLM4Rec" in first.out
+    assert "leave_one_out test, 20 candidates (interacted), seen items removed" in " ".join(
+        first.out.split()
+    )
+    assert f"lite-llm4rec recommend {folder} --history" in first.out
+    assert "vector stage epoch 1/40" in first.err
+    assert "to go" in first.err
+    left = {path.name for path in folder.parent.iterdir()}
+    assert left == {"log.csv", "items.csv", "p.toml", "run"}
+    assert Recommender.load(folder).evaluations[1].metrics["recall@10"] > 0.9
+
+
+def test_train_can_be_silent_and_give_json(world: World, tmp_path: Path):
+    record = tmp_path / "results" / "mine" / "cell.json"
+    result = train(
+        world, tmp_path / "run", "--quiet", "--json", "--set", "vector.epochs=1", "--seed", 4,
+        "--record", record, "--threads", 1,
+    )  # fmt: skip
+    assert (result.status, result.err) == (0, "")
+    assert list(result.json) == ["model", "baselines", "evaluation", "stages", "seconds"]
+    assert result.json["stages"][0]["epochs"] == 1
+    assert Recommender.load(tmp_path / "run").preset.seed == 4
+    assert json.loads(record.read_text())["metrics"] == result.json["evaluation"]["metrics"]
+    page = tmp_path / "docs" / "results.md"
+    assert run("results", tmp_path / "results", "--out", page).status == 0
+    assert "## mine" in page.read_text()
+
+
+def interrupted(world: World, out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stop(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "_measure", stop)
+        assert train(world, out, "--quiet").status != 0
+    assert out.with_name("run.training").is_dir()
+
+
+def test_an_interrupted_run_of_other_settings(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "run"
+    interrupted(world, out, monkeypatch)
+    refused = train(world, out, "--set", "vector.batch=32")
+    assert_refused(refused, "preset.vector.batch was 64 and is 32 now", "--restart")
+    assert out.with_name("run.training").is_dir() and not out.exists()
+    again = train(world, out, "--set", "vector.batch=32", "--set", "vector.epochs=1", "--restart")
+    assert again.status == 0
+    assert list(tmp_path.iterdir()) == [out]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--preset", "cpu/smal"], ["No preset 'cpu/smal'", "did you mean 'cpu/small'?"]),
+        (["--set", "vector.epoch=3"], ["no setting 'epoch'", "did you mean 'epochs'?"]),
+        (["--set", "vector.lr=fast"], ["preset.vector.lr should be float, not 'fast'"]),
+        (["--candidates", "all"], ["--candidates is 'all'", "interacted or catalogue"]),
+        (["--duplicates", "none"], ["--duplicates is 'none'", "keep, first or last"]),
+        (["--data", "ml-100k"], ["either --data, or --interactions"]),
+        (["--user", "usr"], ["log.csv has no column 'usr'"]),
+    ],
+)
+def test_settings_that_do_not_exist(
+    options: list[str], words: list[str], world: World, tmp_path: Path
+):
+    assert_refused(train(world, tmp_path / "run", *options), *words)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_place_that_is_taken(world: World, tmp_path: Path):
+    (tmp_path / "notes.txt").write_text("kept")
+    assert_refused(train(world, tmp_path), "exists and is not a run folder")
+    assert_refused(train(world, tmp_path / "notes.txt"), "exists and is not a run folder")
+    assert_refused(train(world, tmp_path / "notes.txt" / "run"), "Not a directory")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_evaluate(world: World, folder: Path, tmp_path: Path):
+    shown = run("evaluate", folder, *world.tables, "--cases", tmp_path / "new" / "cases.parquet")
+    assert shown.status == 0, shown.err
+    expected = Recommender.load(folder).evaluations[1]
+    assert f"{expected.metrics['ndcg@10']:.4f}" in shown.out
+    assert "Leak checks passed" in shown.out
+    assert "history 1–5" in shown.out
+    assert "60 cases in" in shown.out
+    cases = pa.parquet.read_table(tmp_path / "new" / "cases.parquet")
+    assert cases.equals(expected.cases)
+    found = run("evaluate", folder, *world.tables, "--json").json
+    assert found["metrics"] == expected.metrics
+    assert found["protocol"]["dataset"] == "log"
+    unfiltered = run(
+        "evaluate", folder, *world.tables, "--json", "--keep-seen", "--part", "valid"
+    ).json
+    assert unfiltered["protocol"]["part"] == "valid"
+    assert not unfiltered["protocol"]["seen_filter"]
+    assert_refused(run("evaluate", folder, *world.tables, "--part", "train"), "--part is 'train'")
+
+
+def test_compare(world: World, folder: Path, tmp_path: Path):
+    itself = run("compare", folder, folder, "--json").json
+    assert itself["recall@10"]["difference"] == 0.0
+    assert itself["recall@10"]["interval"] == [0.0, 0.0]
+    worse = tmp_path / "worse"
+    assert train(world, worse, "--quiet", "--set", "vector.lr=1e-9").status == 0
+    shown = run("compare", worse, folder)
+    found = run("compare", worse, folder, "--json").json["recall@10"]
+    assert found["interval"][0] > 0
+    assert f"{found['difference']:+.4f}" in shown.out
+    assert_refused(run("compare", folder, tmp_path), "test_cases.parquet is missing")
