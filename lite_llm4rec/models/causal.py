@@ -36,7 +36,8 @@ class CausalConfig:
     from_scratch : bool
         Draw the weights of another backbone anew.
     shape : dict
-        Of the own transformer: width, blocks, heads, inner. Of another: settings of its config.
+        Of the own transformer: width, blocks, heads, inner, positions ("learned" or "rotary"). Of
+        another: settings of its config.
     history_length : int
         How many items go in, at most.
     dropout : float

@@ -8,12 +8,15 @@ from torch.nn import functional
 
 from lite_llm4rec.errors import ConfigError, nearest
 
+ROTARY_BASE = 10_000.0
+POSITIONS = ["learned", "rotary"]
+
 
 class CausalTransformer(nn.Module):
     """A small transformer made from scratch, in which a position sees itself and the past.
 
-    Learned positions, pre-norm blocks with GELU. Histories are padded at their end, where no real
-    position looks, so that no mask is needed.
+    Pre-norm blocks with GELU. Histories are padded at their end, where no real position looks, so
+    that no mask is needed.
 
     Parameters
     ----------
@@ -24,22 +27,37 @@ class CausalTransformer(nn.Module):
         Width of the feed-forward part.
     dropout : float
         After the positions and on what each block adds; attention weights have none.
+    positions : "learned" or "rotary"
+        A vector added to each place, or queries and keys turned by their place, so that attention
+        knows distances alone.
     """
 
     def __init__(
-        self, width: int, blocks: int, heads: int, length: int, inner: int, dropout: float
+        self,
+        width: int,
+        blocks: int,
+        heads: int,
+        length: int,
+        inner: int,
+        dropout: float,
+        positions: str,
     ) -> None:
         super().__init__()
         self.width = width
-        self.positions = nn.Parameter(torch.randn(length, width) * 0.02)
+        rotary = positions == "rotary"
+        self.positions = None if rotary else nn.Parameter(torch.randn(length, width) * 0.02)
         self.dropout = nn.Dropout(dropout)
         self.norm_in = nn.LayerNorm(width)
-        self.blocks = nn.ModuleList(Block(width, heads, inner, dropout) for _ in range(blocks))
+        self.blocks = nn.ModuleList(
+            Block(width, heads, inner, dropout, rotary) for _ in range(blocks)
+        )
         self.norm_out = nn.LayerNorm(width)
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode, (batch, length, width) → (batch, length, width)."""
-        states = self.dropout(self.norm_in(vectors + self.positions[: vectors.shape[1]]))
+        if self.positions is not None:
+            vectors = vectors + self.positions[: vectors.shape[1]]
+        states = self.dropout(self.norm_in(vectors))
         for block in self.blocks:
             states = block(states)
         normed: torch.Tensor = self.norm_out(states)
@@ -49,9 +67,9 @@ class CausalTransformer(nn.Module):
 class Block(nn.Module):
     """One pre-norm transformer block with causal attention."""
 
-    def __init__(self, width: int, heads: int, inner: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, inner: int, dropout: float, rotary: bool) -> None:
         super().__init__()
-        self.attention = CausalAttention(width, heads, dropout=0.0)
+        self.attention = CausalAttention(width, heads, dropout=0.0, rotary=rotary)
         self.norm_attention = nn.LayerNorm(width)
         self.norm_inner = nn.LayerNorm(width)
         self.inner = nn.Linear(width, inner)
@@ -70,10 +88,11 @@ class Block(nn.Module):
 class CausalAttention(nn.Module):
     """Multi-head attention to the past and the position itself."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, width: int, heads: int, dropout: float, rotary: bool = False) -> None:
         super().__init__()
         self.heads = heads
         self.rate = dropout
+        self.rotary = rotary
         self.query = nn.Linear(width, width)
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
@@ -92,6 +111,8 @@ class CausalAttention(nn.Module):
         return out
 
     def _mix(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+        if self.rotary:
+            query, key = rotate(query), rotate(key)
         attend = functional.scaled_dot_product_attention
         rate = self.rate if self.training else 0.0
         if query.device.type != "cpu":
@@ -99,6 +120,21 @@ class CausalAttention(nn.Module):
         with torch.autocast("cpu", enabled=False):  # torch's bf16 attention is slow on CPUs
             query, key, value = query.float(), key.float(), value.float()
             return attend(query, key, value, dropout_p=rate, is_causal=True)
+
+
+def rotate(vectors: torch.Tensor) -> torch.Tensor:
+    """Turn pairs of dimensions by angles that grow with the place, (…, length, even dim).
+
+    The product of two turned vectors depends on their distance alone. Source: Su et al., 2021
+    (RoFormer), Eq. 34, with a vector's halves as pairs.
+    """
+    length, half = vectors.shape[-2], vectors.shape[-1] // 2
+    places = torch.arange(length, device=vectors.device, dtype=torch.float32)
+    slowness = torch.arange(half, device=vectors.device, dtype=torch.float32) / half
+    angles = places[:, None] * ROTARY_BASE**-slowness
+    cos, sin = angles.cos().to(vectors.dtype), angles.sin().to(vectors.dtype)
+    first, second = vectors[..., :half], vectors[..., half:]
+    return torch.cat([first * cos - second * sin, first * sin + second * cos], -1)
 
 
 def running_mean(states: torch.Tensor) -> torch.Tensor:
@@ -109,19 +145,30 @@ def running_mean(states: torch.Tensor) -> torch.Tensor:
 
 
 def build_transformer(shape: dict[str, Any], length: int, dropout: float) -> CausalTransformer:
-    """Build the transformer from its config's `shape`: width, blocks, heads, inner.
+    """Build the transformer from its config's `shape`: width, blocks, heads, inner, positions.
 
     Raises
     ------
     ConfigError
-        On another key, or a width that the heads do not divide.
+        On another key, an unknown kind of positions, or a width that the heads do not divide.
     """
     width = shape.get("width", 64)
-    whole = {"width": width, "blocks": 2, "heads": 2, "inner": 4 * width, **shape}
+    usual = {"width": width, "blocks": 2, "heads": 2, "inner": 4 * width, "positions": "learned"}
     for key in shape:
-        if key not in ("width", "blocks", "heads", "inner"):
-            raise ConfigError(f"model.shape has no '{key}'", nearest(key, list(whole)[:4]))
+        if key not in usual:
+            raise ConfigError(f"model.shape has no '{key}'", nearest(key, list(usual)))
+    whole = {**usual, **shape}
+    if whole["positions"] not in POSITIONS:
+        raise ConfigError(
+            f"model.shape.positions is '{whole['positions']}'.",
+            nearest(str(whole["positions"]), POSITIONS),
+        )
     check_heads(width, whole["heads"])
+    if whole["positions"] == "rotary" and width // whole["heads"] % 2:
+        raise ConfigError(
+            f"Rotary positions need an even width per head, not {width // whole['heads']}.",
+            'Choose another number of heads, or positions = "learned".',
+        )
     return CausalTransformer(length=length, dropout=dropout, **whole)
 
 

@@ -46,6 +46,11 @@ class TestOwn(EveryPositionContract):
         return make()
 
 
+class TestRotary(EveryPositionContract):
+    def make_model(self) -> CausalLLM4Rec:
+        return make(shape={**OWN, "positions": "rotary"})
+
+
 class TestCosine(EveryPositionContract):
     def make_model(self) -> CausalLLM4Rec:
         return make(temperature=0.1, pooling="mix")
@@ -135,7 +140,12 @@ def test_whitened_text_is_uncorrelated_and_equally_spread():
 
 @pytest.mark.parametrize(
     ("shape", "words"),
-    [({"widht": 32}, "did you mean 'width'"), ({"width": 30, "heads": 4}, "4 heads do not divide")],
+    [
+        ({"widht": 32}, "did you mean 'width'"),
+        ({"width": 30, "heads": 4}, "4 heads do not divide"),
+        ({"positions": "rotery"}, "did you mean 'rotary'"),
+        ({"width": 30, "heads": 2, "positions": "rotary"}, "even width per head"),
+    ],
 )
 def test_a_shape_that_cannot_be_is_told(shape: dict, words: str):
     with pytest.raises(ConfigError, match=words):
