@@ -58,6 +58,7 @@ class Recommender(Run):
         devices: int = 1,
         progress: bool = True,
         measure: Sequence[Part] = ("valid", "test"),
+        max_seconds: float | None = None,
     ) -> "Recommender":
         """Train.
 
@@ -86,6 +87,8 @@ class Recommender(Run):
             Print an epoch's line, with rate and ETA.
         measure : sequence of "valid" and "test"
             What to measure after each stage.
+        max_seconds : float, optional
+            Time for training; when it is over the best so far is kept.
 
         Raises
         ------
@@ -118,7 +121,7 @@ class Recommender(Run):
             state.mkdir(parents=True, exist_ok=True)
             results, item_llm = run_stages(
                 model, dataset, split, preset, state, machine=machine, progress=progress,
-                measure=measure,
+                measure=measure, max_seconds=max_seconds,
             )  # fmt: skip
             curves = write_curves(state, [result.stage for result in results])
         if isinstance(model, CausalLLM4Rec):

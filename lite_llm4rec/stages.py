@@ -1,5 +1,6 @@
 """The paper's training in order: joint stage, then vector stage, each optional and resumable."""
 
+import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -27,6 +28,9 @@ from lite_llm4rec.text.encoder import (
 from lite_llm4rec.train import Fitted, Machine, StageConfig, fit
 
 
+FITTED = "fitted"  # key of a finished stage's metadata
+
+
 @dataclass(frozen=True)
 class StageResult:
     """A results row: how a stage went and what the model scored after it."""
@@ -34,6 +38,7 @@ class StageResult:
     stage: str
     epochs: int
     seconds: float
+    cut: bool = False
     valid: dict[str, Any] = field(default_factory=dict)
     test: dict[str, Any] = field(default_factory=dict)
 
@@ -48,8 +53,14 @@ def run_stages(
     machine: Machine,
     progress: bool = True,
     measure: Sequence[Part] = ("valid", "test"),
+    max_seconds: float | None = None,
 ) -> tuple[list[StageResult], ItemLLM | None]:
     """Train the preset's stages one after the other; stages done before are taken from `folder`.
+
+    Parameters
+    ----------
+    max_seconds : float, optional
+        Time for all stages together; the one in which it ends is cut.
 
     Returns
     -------
@@ -58,7 +69,8 @@ def run_stages(
     item_llm : ItemLLM or None
         The Item LLM as the joint stage left it, where there was one.
     """
-    results, item_llm = [], None
+    results: list[StageResult] = []
+    item_llm = None
     for name in ("joint", "vector"):
         stage: StageConfig | None = getattr(preset, name)
         if stage is None:
@@ -68,19 +80,20 @@ def run_stages(
             _set_up(model, dataset, preset, name, stage)
         if done.is_file():
             load_model(model, done)
-            epochs, seconds = _read_cost(done)
+            fitted = _read_fitted(done)
         else:
+            spent = sum(result.seconds for result in results)
             fitted = fit(
                 model, split, stage, folder / name, seed=preset.seed, machine=machine,
                 progress=progress, name=f"{name} stage", seen_filter=not preset.repeats,
+                max_seconds=None if max_seconds is None else max_seconds - spent,
             )  # fmt: skip
-            epochs, seconds = fitted.epochs, fitted.seconds
             if is_main_process():
                 _save(model, done, fitted)
         if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
         measured = _measure(model, dataset, split, preset, measure, machine.name())
-        results.append(StageResult(name, epochs, seconds, **measured))
+        results.append(StageResult(name, fitted.epochs, fitted.seconds, fitted.cut, **measured))
     return results, item_llm
 
 
@@ -141,16 +154,15 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
 
 def _save(model: Model, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
-    cost = {"epochs": str(fitted.epochs), "seconds": repr(fitted.seconds)}
-    save_model(model, str(partial), cost)  # not save_file: T5's Item LLM shares its embedding
+    ended = {FITTED: json.dumps(asdict(fitted))}
+    save_model(model, str(partial), ended)  # not save_file: T5's Item LLM shares its embedding
     os.replace(partial, path)
 
 
-def _read_cost(path: Path) -> tuple[int, float]:
-    """Read the epochs and seconds that a finished stage took."""
+def _read_fitted(path: Path) -> Fitted:
+    """Read how a finished stage ended."""
     with safe_open(path, "pt") as file:
-        cost = file.metadata()
-    return int(cost["epochs"]), float(cost["seconds"])
+        return Fitted(**json.loads(file.metadata()[FITTED]))
 
 
 def as_rows(results: list[StageResult]) -> list[dict[str, Any]]:

@@ -7,6 +7,7 @@ needs no hidden state and ends where the uninterrupted run would.
 import contextlib
 import errno
 import logging
+import math
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ from lite_llm4rec.errors import ConfigError, TrainingError, nearest
 from lite_llm4rec.evaluate import rank_cases
 from lite_llm4rec.metrics import CASE_METRICS
 from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
-from lite_llm4rec.training_callbacks import AtomicCheckpoints, Progress, Resume
+from lite_llm4rec.training_callbacks import AtomicCheckpoints, Budget, Progress, Resume
 
 SELECTED_BY = "recall@10"
 
@@ -111,11 +112,12 @@ class Machine:
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a stage ended."""
+    """How a stage ended; `cut` says that its time was over before its epochs were."""
 
     epochs: int
     best: float
     seconds: float
+    cut: bool = False
 
 
 class Task(pl.LightningModule):  # type: ignore[misc]
@@ -252,6 +254,7 @@ def fit(
     progress: bool = True,
     name: str = "training",
     checkpoint_seconds: float = 60.0,
+    max_seconds: float | None = None,
     seen_filter: bool = True,
 ) -> Fitted:
     """Train one stage; the model ends with the weights of the best validation.
@@ -264,6 +267,8 @@ def fit(
         What the progress calls it.
     checkpoint_seconds : float
         Time between checkpoints; one is written after each epoch's validation too.
+    max_seconds : float, optional
+        Time after which training ends, whatever epochs are left.
     seen_filter : bool
         Whether validation removes what a user has had from the ranking.
 
@@ -288,7 +293,8 @@ def fit(
     stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)
     average = [EMAWeightAveraging(use_buffers=False, decay=stage.average)] if stage.average else []
     shown = [Progress(name, stage.epochs, SELECTED_BY)] if progress else []
-    trainer = _trainer(stage, machine, folder, [*average, stop, best, resume, *shown])
+    budget = Budget(math.inf if max_seconds is None else max_seconds, resume)
+    trainer = _trainer(stage, machine, folder, [*average, budget, stop, best, resume, *shown])
     _run(trainer, task, resume)
     if Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)[
@@ -296,7 +302,8 @@ def fit(
         ]
         task.load_state_dict(state)
     model.eval()
-    return Fitted(trainer.current_epoch, float(best.best_model_score or 0.0), resume.seconds)
+    score = float(best.best_model_score or 0.0)
+    return Fitted(trainer.current_epoch, score, resume.seconds, budget.cut)
 
 
 def _trainer(

@@ -68,6 +68,10 @@ class Resume(pl.Callback):  # type: ignore[misc]
         """Save after the epoch's validation and selection."""
         self._save(trainer)
 
+    def spent(self) -> float:
+        """Count the seconds of training so far, those before a resume among them."""
+        return self.seconds + time.monotonic() - self._ticked
+
     @contextmanager
     def catching_interrupts(self) -> Iterator[None]:
         """Let the first Ctrl-C finish the step and save; a second one stops at once."""
@@ -103,6 +107,33 @@ class Resume(pl.Callback):  # type: ignore[misc]
 
     def _remedy(self) -> str:
         return "Run the same command again: it goes on from the last checkpoint."
+
+
+class Budget(pl.Callback):  # type: ignore[misc]
+    """End training, with a last validation, once so much time is spent on it.
+
+    Parameters
+    ----------
+    seconds : float
+    clock : Resume
+        What counts the time, over resumes too.
+    """
+
+    def __init__(self, seconds: float, clock: Resume) -> None:
+        self.seconds = seconds
+        self.clock = clock
+        self.cut = False
+
+    def on_train_batch_end(
+        self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Stop after this step when the time is over; all devices stop at the same step."""
+        over = trainer.strategy.reduce_boolean_decision(
+            self.clock.spent() > self.seconds, all=False
+        )
+        if over:
+            self.cut = trainer.should_stop = True
+            trainer.check_val_every_n_epoch = 1  # so that what is kept is chosen among all
 
 
 class Progress(pl.Callback):  # type: ignore[misc]

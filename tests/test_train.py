@@ -183,6 +183,15 @@ def test_the_best_validation_is_kept(ring: Dataset, tmp_path: Path):
     assert (ranks <= 10).mean() == pytest.approx(fitted.best)
 
 
+def test_a_budget_ends_training_with_a_last_validation(ring: Dataset, tmp_path: Path):
+    torch.manual_seed(0)
+    model, split = make("t5"), leave_one_out(ring.interactions)
+    stage = StageConfig(strategy="all", epochs=500, batch=64, lr=1e-2, validate_every=400)
+    fitted = fit(model, split, stage, tmp_path, machine=CPU, progress=False, max_seconds=0.5)
+    assert fitted.cut and fitted.epochs < 400 and fitted.best > 0
+    assert 0.5 < fitted.seconds < 60
+
+
 def test_early_stop_counts_validations(ring: Dataset, tmp_path: Path):
     model = make("t5")
     for parameter in model.parameters():
