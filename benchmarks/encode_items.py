@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lite_llm4rec.paper.records import write_benchmark
+from lite_llm4rec.records import write_benchmark
 from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer, tokenize
 from lite_llm4rec.text.resolve import MINILM
 

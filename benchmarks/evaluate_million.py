@@ -96,7 +96,7 @@ def main() -> None:
     memory = [round(max(run["added_mb"] for run in side)) for side in (mine, theirs)]
 
     # Only now: torch in this process would count in the peak of the processes it starts.
-    from lite_llm4rec.paper.records import write_benchmark
+    from lite_llm4rec.records import write_benchmark
 
     print(
         write_benchmark(

@@ -10,7 +10,7 @@ import torch
 from torch.nn import LinearCrossEntropyOptions, functional
 
 from lite_llm4rec.losses import full_cross_entropy
-from lite_llm4rec.paper.records import write_benchmark
+from lite_llm4rec.records import write_benchmark
 
 RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "losses.json"
 SHAPES = {"Toys 2014": (900, 11_924, 128), "ML-1M": (3_500, 3_416, 128)}  # targets, items, width

@@ -102,7 +102,7 @@ def main() -> None:
     assert len(answers) == 1, f"The two do not prepare the same split: {answers}"
 
     # Only now: torch in this process would count in the peak of the processes it starts.
-    from lite_llm4rec.paper.records import write_benchmark
+    from lite_llm4rec.records import write_benchmark
 
     both = {name: summary(each, options.rows) for name, each in turns.items()}
     print(

@@ -17,8 +17,8 @@ from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.losses import catalogue_loss
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
-from lite_llm4rec.paper.records import write_benchmark
 from lite_llm4rec.preset import load_preset, preset_for
+from lite_llm4rec.records import write_benchmark
 from lite_llm4rec.train import Task
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"

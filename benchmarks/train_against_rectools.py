@@ -37,7 +37,7 @@ from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.losses import LossConfig
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
-from lite_llm4rec.paper.records import write_benchmark
+from lite_llm4rec.records import write_benchmark
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 WORKER = Path(__file__).with_name("rectools_worker.py")

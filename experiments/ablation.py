@@ -17,9 +17,9 @@ import torch
 from lite_llm4rec.config import override, to_dict
 from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import leave_one_out
-from lite_llm4rec.paper.records import write_record
 from lite_llm4rec.preset import preset_from_dict
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import write_record
 
 
 def run_cell(plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path) -> str:

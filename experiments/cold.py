@@ -17,9 +17,9 @@ from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.models import TITLES, CausalLLM4Rec, NearestText, Popularity
-from lite_llm4rec.paper.records import write_record
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import write_record
 
 SYSTEMS = {
     "default": ("fast", []),

@@ -27,7 +27,6 @@ from lite_llm4rec.text.encoder import (
 )
 from lite_llm4rec.train import Fitted, Machine, StageConfig, fit
 
-
 FITTED = "fitted"  # key of a finished stage's metadata
 
 

@@ -18,10 +18,10 @@ from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.models import TITLES, NearestText, Popularity, SequenceModel
-from lite_llm4rec.paper.records import write_record
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_split
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import write_record
 from lite_llm4rec.store import check_replaceable
 from lite_llm4rec.train import Machine
 

@@ -10,9 +10,9 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, StoreError
 from lite_llm4rec.evaluate import evaluate
-from lite_llm4rec.paper.records import read_records
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import read_records
 from lite_llm4rec.train import StageConfig
 from lite_llm4rec.training_run import TrainingRun, train_run
 from tests.conftest import ring_tables, text_preset

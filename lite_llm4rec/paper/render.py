@@ -7,7 +7,7 @@ from typing import Any
 
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.paper import rows as cell
-from lite_llm4rec.paper.records import read_benchmarks, read_records
+from lite_llm4rec.records import read_benchmarks, read_records
 
 SUMMARISED = ("causal", "cpu")
 NOTE = "README.md"  # what a person has to say of an experiment, beside its records

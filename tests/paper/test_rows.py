@@ -3,7 +3,7 @@ from pathlib import Path
 
 from lite_llm4rec.paper import rows
 from lite_llm4rec.paper.render import render, render_summary
-from tests.paper.test_records import evaluation, same_machine, write  # noqa: F401
+from tests.test_records import evaluation, same_machine, write  # noqa: F401
 
 SETTINGS = {
     "seed": 0,

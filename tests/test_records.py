@@ -4,14 +4,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from lite_llm4rec import records
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.models.popularity import Popularity
-from lite_llm4rec.paper import records
-from lite_llm4rec.paper.records import read_records, write_record
 from lite_llm4rec.paper.render import put_between_marks, render, render_summary
+from lite_llm4rec.records import read_records, write_record
 
 
 @pytest.fixture(scope="module")
