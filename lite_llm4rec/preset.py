@@ -13,7 +13,6 @@ from lite_llm4rec.models import LiteConfig, ModelConfig
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
-FAMILIES = ("fast",)
 SMALL = 120_000  # interactions
 LONG_HISTORY = 30  # interactions per user, on average
 
@@ -113,17 +112,24 @@ def preset_split(preset: Preset, dataset: Dataset) -> Split:
 
 
 def preset_for(name: str, dataset: Dataset) -> str:
-    """Resolve a family of presets to the one for this data.
+    """Resolve a family of presets, such as "fast", to the one for this data.
 
-    "fast" has a variant for small data, for long histories and for short ones; another name is
-    returned as it is.
+    A family has a variant for long histories and one for short ones, some also one for small
+    data; another name is returned as it is.
     """
-    if name not in FAMILIES:
+    if name not in families():
         return name
-    if len(dataset.interactions) < SMALL:
+    log = dataset.interactions
+    if len(log) < SMALL and f"{name}/small" in preset_names():
         return f"{name}/small"
-    mean = len(dataset.interactions) / max(dataset.interactions.n_users, 1)
-    return f"{name}/{'long' if mean > LONG_HISTORY else 'short'}"
+    return f"{name}/{'long' if len(log) > LONG_HISTORY * log.n_users else 'short'}"
+
+
+def families() -> list[str]:
+    """List the families of presets, of which one can be chosen by the data."""
+    names = preset_names()
+    folders = sorted({name.partition("/")[0] for name in names})
+    return [name for name in folders if {f"{name}/long", f"{name}/short"} <= set(names)]
 
 
 def preset_names() -> list[str]:

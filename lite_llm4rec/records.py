@@ -14,6 +14,7 @@ from lite_llm4rec.errors import DataError
 from lite_llm4rec.evaluate import Evaluation
 
 BENCHMARKS = "benchmarks"  # speed and memory: written by benchmarks/, not evaluations
+PAPER = "paper"  # the cells of the paper's tables, which have pages of their own
 
 
 def write_record(
@@ -77,32 +78,67 @@ def write_benchmark(path: Path, what: str, ratio: float, details: dict[str, Any]
     return _write(path, record)
 
 
+def write_values(path: Path, values: dict[str, Any], details: dict[str, Any]) -> None:
+    """Write what was counted or timed as `results/<…>/<experiment>/<cell>.json`.
+
+    Parameters
+    ----------
+    values : dict
+        The cell's numbers by name, units in the names.
+    details : dict
+        On what, and what explains them.
+    """
+    record = {
+        "experiment": path.parent.name,
+        "cell": path.stem,
+        "values": values,
+        **details,
+        "machine": machine(),
+        "commit": commit(),
+    }
+    _write(path, record)
+
+
 def read_benchmarks(root: Path) -> list[dict[str, Any]]:
     """Read the benchmarks under a folder of results, in the order of their names."""
-    paths = sorted((root / BENCHMARKS).glob("*.json"))
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return read_folder(root / BENCHMARKS)
 
 
 def read_records(root: Path) -> list[dict[str, Any]]:
-    """Read all records under a folder, in the order of their paths.
+    """Read the evaluations under a folder, in the order of their paths.
 
     Raises
     ------
     DataError
         When a file there is not a record.
     """
-    records = []
-    for path in sorted(root.rglob("*.json")):
-        if path.is_relative_to(root / BENCHMARKS):
-            continue
-        try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path} is not JSON: {error}", "Move it away.") from error
-        if "experiment" not in record:
-            raise DataError(f"{path} is not a record: it names no experiment.", "Move it away.")
-        records.append(record)
-    return records
+    special = [root / name for name in (BENCHMARKS, PAPER)]
+    return [
+        _read(path)
+        for path in sorted(root.rglob("*.json"))
+        if not any(path.is_relative_to(folder) for folder in special)
+    ]
+
+
+def read_folder(folder: Path) -> list[dict[str, Any]]:
+    """Read the records that lie in a folder, in the order of their names.
+
+    Raises
+    ------
+    DataError
+        When a file there is not a record.
+    """
+    return [_read(path) for path in sorted(folder.glob("*.json"))]
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}", "Move it away.") from error
+    if "experiment" not in record:
+        raise DataError(f"{path} is not a record: it names no experiment.", "Move it away.")
+    return record
 
 
 def _write(path: Path, record: dict[str, Any]) -> str:

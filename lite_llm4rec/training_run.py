@@ -77,6 +77,8 @@ def train_run(
     devices: int = 1,
     restart: bool = False,
     record: Path | None = None,
+    details: dict[str, Any] | None = None,
+    max_seconds: float | None = None,
     progress: bool = True,
 ) -> TrainingRun:
     """Train, evaluate, and save a run folder; go on with an interrupted run of the same settings.
@@ -89,6 +91,10 @@ def train_run(
         (N, width) brought item vectors, in the catalogue's order.
     init_from : Path, optional
         A run folder to go on from.
+    details : dict, optional
+        What else the record says.
+    max_seconds : float, optional
+        Time for training; when it is over the best so far is kept, and the stage is marked `cut`.
 
     Raises
     ------
@@ -111,6 +117,7 @@ def train_run(
         device=device,
         devices=devices,
         progress=progress,
+        max_seconds=max_seconds,
     )
     where = Machine(device, devices).name()
     recommender.evaluate(dataset, split, "valid", device=where)
@@ -121,7 +128,7 @@ def train_run(
     if is_main_process():
         recommender.save(out)
         if record is not None:
-            _record(record, run, preset)
+            _record(record, run, preset, details or {})
         shutil.rmtree(state)
     return run
 
@@ -193,7 +200,7 @@ def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "")
     return "nothing"
 
 
-def _record(path: Path, run: TrainingRun, preset: Preset) -> None:
+def _record(path: Path, run: TrainingRun, preset: Preset, details: dict[str, Any]) -> None:
     write_record(
         path,
         run.evaluation,
@@ -201,7 +208,7 @@ def _record(path: Path, run: TrainingRun, preset: Preset) -> None:
         preset=preset.name,
         seed=preset.seed,
         seconds=run.seconds,
-        details={"stages": run.stages, "settings": to_dict(preset)},
+        details={"stages": run.stages, "settings": to_dict(preset), **details},
     )
     for name, found in run.baselines.items():
         write_record(

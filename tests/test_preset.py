@@ -9,9 +9,9 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models import CausalConfig, LiteConfig
 from lite_llm4rec.preset import (
-    FAMILIES,
     Preset,
     TextConfig,
+    families,
     load_preset,
     preset_for,
     preset_from_dict,
@@ -81,19 +81,24 @@ def test_cpu_presets_have_no_joint_stage(name: str):
     assert preset.vector is not None and preset.vector.precision != "bf16"
 
 
-@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize(
     ("users", "mean", "variant"),
     [(6000, 30, "short"), (6000, 31, "long"), (5999, 20, "small"), (6000, 20, "short")],
 )
-def test_a_family_has_a_preset_for_the_data(family: str, users: int, mean: int, variant: str):
+def test_the_default_has_a_preset_for_the_data(users: int, mean: int, variant: str):
     dataset = Dataset.from_tables(*ring_tables(users, 40, mean, seed=0))
-    name = preset_for(family, dataset)
-    assert name == f"{family}/{variant}"
+    name = preset_for("fast", dataset)
+    assert name == f"fast/{variant}"
     preset = load_preset(name)
     assert preset.model.kind == "causal" and preset.reads_text
     assert preset.vector is not None and preset.vector.strategy == "positions"
     assert preset_for("paper/ml-1m", dataset) == "paper/ml-1m"
+
+
+def test_a_family_without_a_variant_for_small_data_goes_by_the_histories():
+    assert {"fast", "sasrec"} <= set(families()) and "paper" not in families()
+    few = Dataset.from_tables(*ring_tables(40, 40, 31, seed=0))
+    assert preset_for("sasrec", few) == "sasrec/long"
 
 
 def test_a_model_is_of_a_known_kind_and_the_papers_without_one():

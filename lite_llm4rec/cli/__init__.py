@@ -22,6 +22,7 @@ COMMANDS = (
     asking.info,
     showing.demo,
     showing.results,
+    showing.reproduce,
 )
 
 app = typer.Typer(

@@ -45,6 +45,20 @@ Threads = Annotated[
 Seed = Annotated[int | None, typer.Option(help="Random seed. Default: the preset's.")]
 
 
+def numbers(line: str) -> list[int]:
+    """Read whole numbers, comma-separated.
+
+    Raises
+    ------
+    ConfigError
+        When one is not.
+    """
+    try:
+        return [int(part) for part in line.split(",")]
+    except ValueError as error:
+        raise ConfigError(f"'{line}' is not a list of numbers.", "For example: 0,1,2") from error
+
+
 def read_dataset(
     data: str | None,
     interactions: Path | None,

@@ -47,3 +47,37 @@ def results(
         page = readme.read_text(encoding="utf-8")
         readme.write_text(put_between_marks(page, render_summary(root)), encoding="utf-8")
         console.print(f"{readme} written")
+
+
+def reproduce(
+    what: Annotated[
+        list[str], typer.Argument(help="table3, table4, table7, figure4, or all (repeatable).")
+    ],
+    data: Annotated[str, typer.Option(help="A named data set.")] = "ml-1m",
+    seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0",
+    budget: Annotated[
+        float | None, typer.Option(help="Minutes of training per cell; a cut cell says so.")
+    ] = None,
+    device: option.Device = "auto",
+    threads: option.Threads = None,
+    root: option.Root = None,
+    records: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results/paper"),
+    runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs/paper"),
+    out: Annotated[Path, typer.Option(help="Folder of pages.")] = Path("docs/paper"),
+) -> None:
+    """Measure the paper's tables and figures cell by cell, and write pages beside its numbers.
+
+    Cells that have a record are not measured again; a call that was killed goes on.
+    """
+    from lite_llm4rec.paper.cell import Bench
+    from lite_llm4rec.paper.exhibits import cells
+    from lite_llm4rec.paper.report import write_report
+    from lite_llm4rec.paper.reproduce import reproduce as measure
+    from lite_llm4rec.train import Machine
+
+    set_threads(threads)
+    seconds = None if budget is None else 60 * budget
+    bench = Bench(records, runs, root, seconds, Machine(device).name())
+    measure(cells(what, data, option.numbers(seeds)), bench, console)
+    for page in write_report(records, out):
+        console.print(f"{page} written")

@@ -58,18 +58,18 @@ def train(
     """
     from lite_llm4rec.item_vectors import read_vectors
     from lite_llm4rec.output import show_cold, show_results
-    from lite_llm4rec.preset import FAMILIES, load_preset, preset_for
+    from lite_llm4rec.preset import families, load_preset, preset_for
     from lite_llm4rec.training_run import train_run
 
     set_threads(threads)
-    if preset not in FAMILIES:
+    if preset not in families():
         load_preset(preset, set_, seed)  # a wrong setting is told before the data are read
     dataset = option.read_dataset(
         data, interactions, items, root, candidates,
         user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
     )  # fmt: skip
     chosen = load_preset(preset_for(preset, dataset), set_, seed)
-    if preset in FAMILIES and not quiet:
+    if preset in families() and not quiet:
         print(_why(chosen, dataset), file=sys.stderr)
     brought = read_vectors(vectors, dataset) if vectors is not None else None
     result = train_run(
@@ -146,9 +146,9 @@ def compare(
 
 
 def _why(chosen: Any, dataset: Any) -> str:
-    """Say in one line what no flag has chosen."""
+    """Say in one line what the data have chosen."""
     log = dataset.interactions
-    return (
-        f"Preset {chosen.name}: a causal model that every position teaches, for"
-        f" {len(log) / log.n_users:.0f} interactions per user; --preset paper/… is the paper's."
-    )
+    told = f"Preset {chosen.name}, for {len(log) / log.n_users:.0f} interactions per user"
+    if not chosen.name.startswith("fast/"):
+        return f"{told}."
+    return f"{told}: a causal model that every position teaches; --preset paper/… is the paper's."

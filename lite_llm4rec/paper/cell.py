@@ -1,0 +1,97 @@
+"""One cell of the paper's tables and figures: what is to be measured, and where it is kept."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.sources import load
+from lite_llm4rec.errors import LiteLLM4RecError
+
+
+class NotHereError(LiteLLM4RecError):
+    """A cell cannot be measured here; the report gives the reason in its place."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where and how cells are measured.
+
+    Attributes
+    ----------
+    records : Path
+        Folder of the records, one subfolder per table or figure.
+    runs : Path
+        Folder of the run folders, so that a cut training goes on and users can be paired.
+    root : Path or None
+        Where named data sets lie.
+    budget : float or None
+        Seconds of training for one cell.
+    device : str
+        "cpu" or "cuda".
+    """
+
+    records: Path
+    runs: Path
+    root: Path | None = None
+    budget: float | None = None
+    device: str = "cpu"
+
+    def dataset(self, name: str) -> Dataset:
+        """Load a named data set; the last one is kept."""
+        return _load(name, self.root)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What stands in one place of a table or figure.
+
+    Attributes
+    ----------
+    exhibit : str
+        "table4", for instance.
+    data : str
+        A named data set.
+    row : str
+        The system.
+    measure : callable
+        Measures it on a `Bench` and writes its record.
+    seed : int or None
+        None where nothing is drawn.
+    paper : dict
+        The paper's numbers for it, by name.
+    """
+
+    exhibit: str
+    data: str
+    row: str
+    measure: Callable[["Cell", Bench], None]
+    seed: int | None = None
+    paper: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The record's file name without its ending."""
+        plain = self.row.lower().replace(" ", "-").replace("/", "").replace(",", "")
+        return f"{self.data}.{plain}" + ("" if self.seed is None else f".{self.seed}")
+
+    def record(self, bench: Bench) -> Path:
+        """Name the record's file."""
+        return bench.records / self.exhibit / f"{self.name}.json"
+
+    def is_done(self, bench: Bench) -> bool:
+        """Whether its record exists and holds more than a reason."""
+        path = self.record(bench)
+        return path.is_file() and "missing" not in json.loads(path.read_text(encoding="utf-8"))
+
+    def about(self) -> dict[str, Any]:
+        """What every record of the paper's cells says besides."""
+        return {"dataset": self.data, "row": self.row, "paper": self.paper}
+
+
+@lru_cache(maxsize=1)
+def _load(name: str, root: Path | None) -> Dataset:
+    return load(name, root)

@@ -1,0 +1,131 @@
+"""Records of the paper's cells → pages under docs/paper, each number beside the paper's."""
+
+from collections.abc import Callable
+from itertools import groupby
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from lite_llm4rec.paper import rows as shown
+from lite_llm4rec.paper.published import METRICS
+from lite_llm4rec.records import read_folder
+
+Rows = list[dict[str, Any]]
+TITLES = {
+    "table3": "Table 3: the data sets",
+    "table4": "Table 4: recommendation quality",
+    "table7": "Table 7: other Item LLMs",
+    "figure4": "Figure 4: what each component is worth",
+}
+
+
+def write_report(records: Path, out: Path) -> list[Path]:
+    """Write a page per table and figure that has records; a page's note stands beside them.
+
+    Returns
+    -------
+    list of Path
+        The pages.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    pages = []
+    for exhibit, title in TITLES.items():
+        found = _named(read_folder(records / exhibit))
+        if not found:
+            continue
+        note = records / exhibit / "README.md"
+        parts = [f"# {title}"]
+        if note.is_file():
+            parts.append(note.read_text(encoding="utf-8").strip())
+        parts += [_data_set(exhibit, name, list(rows)) for name, rows in groupby(found, _data)]
+        page = out / f"{exhibit}.md"
+        page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+        pages.append(page)
+    return pages
+
+
+def _named(records: Rows) -> Rows:
+    """Give what needs no training, which stands beside each training's record, one row."""
+    cells = [record for record in records if "row" in record]
+    others = [record for record in records if "row" not in record]
+    once = {(record["dataset"], record["model"]): record for record in others}
+    named = [
+        {**record, "row": model, "paper": {}, "stages": []} for (_, model), record in once.items()
+    ]
+    return sorted([*named, *cells], key=_data)
+
+
+def _data(record: dict[str, Any]) -> str:
+    return str(record["dataset"])
+
+
+def _data_set(exhibit: str, data: str, records: Rows) -> str:
+    table: Callable[[Rows], str] = _counted if exhibit == "table3" else _trained
+    return f"## {data}\n\n{table(records)}"
+
+
+def _trained(records: Rows) -> str:
+    """Put the systems side by side, seeds merged, the paper's number after ours."""
+    heads = [name for metric in METRICS for name in (_short(metric), "paper")]
+    lines = [_line(["system", *heads, "seeds", "training", "remarks"])]
+    lines.append("|---" * (len(heads) + 4) + "|")
+    for row, group in groupby(_in_order(records), lambda record: str(record["row"])):
+        measured = [record for record in group if "missing" not in record]
+        lines.append(_line(_system(row, measured) if measured else _missing(row, records)))
+    first = next((record for record in records if "protocol" in record), None)
+    return "\n".join(lines) + (f"\n\n{_protocol(first)}" if first else "")
+
+
+def _system(row: str, measured: Rows) -> list[str]:
+    values = []
+    for metric in METRICS:
+        paper = measured[0]["paper"].get(metric)
+        values += [shown.value(measured, metric), "" if paper is None else f"{paper:.4f}"]
+    cut = [stage for record in measured for stage in record["stages"] if stage.get("cut")]
+    remark = f"cut at {measured[0]['budget'] / 60:.0f} min" if cut else ""
+    return [row, *values, shown.seeds(measured), shown.clock(measured), remark]
+
+
+def _missing(row: str, records: Rows) -> list[str]:
+    record = next(record for record in records if record["row"] == row)
+    papers = [record.get("paper", {}).get(metric) for metric in METRICS]
+    values = [text for paper in papers for text in ("—", "" if paper is None else f"{paper:.4f}")]
+    return [row, *values, "", "", record["missing"]]
+
+
+def _counted(records: Rows) -> str:
+    lines = ["| | ours | paper |", "|---|---|---|"]
+    for record in records:
+        for name, value in record["values"].items():
+            paper = record["paper"].get(name)
+            number = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
+            lines.append(_line([name, number, "" if paper is None else f"{paper:,}"]))
+    return "\n".join(lines)
+
+
+def _in_order(records: Rows) -> Rows:
+    """Order by mean Recall@10, what is missing first, so that a row's seeds come together."""
+
+    def score(row: str) -> float:
+        own = [record for record in records if record["row"] == row and "metrics" in record]
+        return mean([record["metrics"]["recall@10"] for record in own]) if own else -1.0
+
+    return sorted(records, key=lambda record: (score(record["row"]), record["row"]))
+
+
+def _protocol(record: dict[str, Any]) -> str:
+    protocol = record["protocol"]
+    return (
+        f"Sequences {record['sequences_sha256'][:12]}, {protocol['split']} {protocol['part']}, "
+        f"{protocol['n_candidates']:,} {protocol['candidates']} candidates, seen items "
+        f"{'removed' if protocol['seen_filter'] else 'kept'}; score ties count against the model. "
+        "In brackets 95 % intervals over users, in parentheses the range over seeds."
+    )
+
+
+def _short(metric: str) -> str:
+    return metric.replace("recall", "R").replace("ndcg", "N")
+
+
+def _line(cells: list[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,99 @@
+"""The systems that the paper's tables compare, each with the preset that trains it.
+
+A new system is one file in `models/`, its presets, and one entry here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.errors import DownloadError
+from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
+from lite_llm4rec.paper.published import TABLE_4
+from lite_llm4rec.preset import Preset, load_preset, preset_for
+from lite_llm4rec.training_run import train_run
+
+SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
+EVERY_PREFIX = ('joint.strategy="all"', 'vector.strategy="all"')
+PAPER_PRESETS = {
+    "ml-1m": "paper/ml-1m",
+    "amazon-movies-2018": "paper/movies",
+    "amazon-toys-2018": "paper/toys",
+    "amazon-toys-2014": "paper/toys",
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """A row of Table 4.
+
+    Attributes
+    ----------
+    row : str
+        Its name in the table.
+    preset : str
+        A preset or a family of presets; "paper" takes the data set's own.
+    settings : tuple of str
+        Changes, as `--set` takes them.
+    published : tuple of float
+        The paper's Recall@10, Recall@20, NDCG@10 and NDCG@20 by data set, where it has any.
+    gpu : bool
+        Whether it is too large for a CPU.
+    """
+
+    row: str
+    preset: str
+    settings: tuple[str, ...] = ()
+    published: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    gpu: bool = False
+
+
+def published(row: str) -> dict[str, tuple[float, ...]]:
+    """Give a row of the paper's Table 4 by data set."""
+    return {data: rows[row] for data, rows in TABLE_4.items()}
+
+
+SYSTEMS = (
+    System("SASRec", "sasrec", published=published("SASRec")),
+    System("Lite-LLM4Rec small, sampling", "cpu/small", published=published(SAMPLING)),
+    System(
+        "Lite-LLM4Rec small, all",
+        "cpu/small",
+        ('vector.strategy="all"',),
+        published=published(ALL),
+    ),
+    System(SAMPLING, "paper", published=published(SAMPLING), gpu=True),
+    System(ALL, "paper", EVERY_PREFIX, published=published(ALL), gpu=True),
+    System("Lite-LLM4Rec causal", "fast"),
+)
+
+
+def preset_of(system: System, dataset: Dataset, seed: int) -> Preset:
+    """Return the settings that train a system on a data set."""
+    named = PAPER_PRESETS[dataset.name] if system.preset == "paper" else system.preset
+    return load_preset(preset_for(named, dataset), list(system.settings), seed)
+
+
+def train_system(system: System, cell: Cell, bench: Bench) -> None:
+    """Train a system and write its record, beside those of what needs no training.
+
+    Raises
+    ------
+    NotHereError
+        When it wants a GPU, or weights that cannot be had.
+    """
+    if system.gpu and bench.device == "cpu":
+        raise NotHereError("wants a GPU")
+    dataset = bench.dataset(cell.data)
+    try:
+        train_run(
+            dataset,
+            preset_of(system, dataset, cell.seed or 0),
+            bench.runs / cell.exhibit / cell.name,
+            device=bench.device,
+            record=cell.record(bench),
+            details={**cell.about(), "budget": bench.budget},
+            max_seconds=bench.budget,
+        )
+    except DownloadError as error:
+        raise NotHereError(f"weights not at hand: {error}") from error

@@ -1,0 +1,74 @@
+"""The paper's cells: listed, measured once, gone on with, and written as pages."""
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.paper import cell as cell_module
+from lite_llm4rec.paper.cell import Bench
+from lite_llm4rec.paper.exhibits import EXHIBITS, cells
+from lite_llm4rec.paper.published import TABLE_4
+from lite_llm4rec.paper.report import write_report
+from lite_llm4rec.paper.reproduce import reproduce
+from lite_llm4rec.paper.systems import SYSTEMS
+
+SILENT = Console(quiet=True)
+
+
+@pytest.fixture
+def bench(small_ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(cell_module, "load", lambda name, root: small_ring)
+    cell_module._load.cache_clear()
+    yield Bench(tmp_path / "results", tmp_path / "runs", budget=0.2)
+    cell_module._load.cache_clear()
+
+
+def test_every_system_of_table_4_has_a_cell_per_seed():
+    found = cells(["table4"], "ml-1m", [0, 1])
+    assert len(found) == 2 * len(SYSTEMS)
+    assert len({cell.name for cell in found}) == len(found)
+    assert all(len(rows) == 9 for rows in TABLE_4.values())
+    assert {cell.exhibit for cell in cells(["all"], "ml-1m", [0])} == set(EXHIBITS)
+
+
+def test_a_table_that_the_paper_does_not_have():
+    with pytest.raises(ConfigError, match="did you mean 'table4'"):
+        cells(["tabel4"], "ml-1m", [0])
+
+
+def test_counting_is_exact(bench: Bench, small_ring: Dataset):
+    reproduce(cells(["table3"], "ml-1m", [0]), bench, SILENT)
+    record = json.loads((bench.records / "table3" / "ml-1m.statistics.json").read_text())
+    log = small_ring.interactions
+    assert record["values"]["users"] == log.n_users
+    assert record["values"]["interactions without the test items"] == len(log) - log.n_users
+    assert record["paper"]["interactions"] == 994_169
+
+
+def test_a_trained_cell_is_cut_by_its_budget_and_not_trained_again(bench: Bench, capsys):
+    (cell,) = [cell for cell in cells(["table4"], "ml-1m", [0]) if cell.row == "SASRec"]
+    reproduce([cell], bench, SILENT)
+    record = json.loads(cell.record(bench).read_text())
+    assert record["stages"][0]["cut"] and record["budget"] == 0.2
+    assert record["paper"]["recall@10"] == 0.1834
+    assert (bench.runs / "table4" / cell.name / "test_cases.parquet").is_file()
+    before = cell.record(bench).stat().st_mtime_ns
+    reproduce([cell], bench, SILENT)
+    assert cell.record(bench).stat().st_mtime_ns == before
+    (page,) = write_report(bench.records, bench.records / "pages")
+    line = next(line for line in page.read_text().splitlines() if line.startswith("| SASRec"))
+    assert "0.1834" in line and "cut at" in line and f"{record['metrics']['recall@10']:.4f}" in line
+    assert "| Popularity |" in page.read_text()
+
+
+def test_what_cannot_be_measured_here_says_why_and_is_tried_again(bench: Bench):
+    (cell,) = [cell for cell in cells(["table4"], "ml-1m", [0]) if cell.row.endswith("sampling")
+               and "small" not in cell.row]  # fmt: skip
+    reproduce([cell], bench, SILENT)
+    assert not cell.is_done(bench)
+    (page,) = write_report(bench.records, bench.records / "pages")
+    assert "wants a GPU" in page.read_text() and "0.2733" in page.read_text()
