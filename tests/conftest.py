@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.item_vectors import catalogue_facts
 from lite_llm4rec.models import MODELS, LiteConfig
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.recommender import Recommender
@@ -87,7 +88,7 @@ def untrained(dataset: Dataset, preset: Preset | None = None) -> Recommender:
     torch.manual_seed(0)
     counts = dataset.interactions.item_counts()
     create: Any = MODELS[preset.model.kind].create
-    model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
+    model = create(preset.model, catalogue_facts(dataset, preset, vectors, counts))
     return Recommender(preset, model.eval(), dataset.catalogue, counts, vectors, [], [])
 
 

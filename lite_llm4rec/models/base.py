@@ -1,11 +1,32 @@
 """What a model must offer."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from lite_llm4rec.data.attributes import Attributes
 from lite_llm4rec.data.batching import Batch
+
+
+@dataclass(frozen=True)
+class CatalogueFacts:
+    """What a model may be made from besides its config.
+
+    Attributes
+    ----------
+    vectors : torch.Tensor
+        (N, text width) the items' text vectors, of width 0 for a model that reads none.
+    counts : torch.Tensor
+        (N,) training interactions of each item.
+    attributes : Attributes, optional
+        Given to a model whose config says `reads_attributes`.
+    """
+
+    vectors: torch.Tensor
+    counts: torch.Tensor
+    attributes: Attributes | None = None
 
 
 class SequenceModel(nn.Module, ABC):
