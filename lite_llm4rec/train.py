@@ -26,7 +26,7 @@ from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError, TrainingError, nearest
 from lite_llm4rec.evaluate import rank_cases
 from lite_llm4rec.metrics import CASE_METRICS
-from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
+from lite_llm4rec.models.base import SequenceModel
 from lite_llm4rec.training_callbacks import AtomicCheckpoints, Progress, Resume
 
 SELECTED_BY = "recall@10"
@@ -172,8 +172,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
         tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
-        every = isinstance(self.model, EveryPositionModel)
-        self.taught = int(tensors.mask.sum()) if every else len(mine)
+        self.taught = self.model.taught(tensors)
         loss = self.model.training_loss(tensors.to(self.device))
         if not torch.isfinite(loss):
             raise TrainingError(

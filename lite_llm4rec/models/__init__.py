@@ -1,22 +1,25 @@
 """Models. Each is one readable file; a new one is added to `MODELS`."""
 
 from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
+from lite_llm4rec.models.bert4rec import BERT4Rec, BERT4RecConfig
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.models.nearest_text import NearestText
 from lite_llm4rec.models.popularity import Popularity
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 
-Model = CausalLLM4Rec | LiteLLM4Rec | SASRec
-ModelConfig = LiteConfig | CausalConfig | SASRecConfig
+Model = CausalLLM4Rec | LiteLLM4Rec | SASRec | BERT4Rec
+ModelConfig = LiteConfig | CausalConfig | SASRecConfig | BERT4RecConfig
 
-MODELS: dict[str, type[CausalLLM4Rec] | type[LiteLLM4Rec] | type[SASRec]] = {
+MODELS: dict[str, type[Model]] = {
+    "bert4rec": BERT4Rec,
     "causal": CausalLLM4Rec,
     "lite": LiteLLM4Rec,
     "sasrec": SASRec,
 }
 
 TITLES = {
+    "bert4rec": "BERT4Rec",
     "causal": "Lite-LLM4Rec, causal",
     "lite": "Lite-LLM4Rec",
     "sasrec": "SASRec",
@@ -25,6 +28,8 @@ TITLES = {
 __all__ = [
     "MODELS",
     "TITLES",
+    "BERT4Rec",
+    "BERT4RecConfig",
     "CausalConfig",
     "CausalLLM4Rec",
     "EveryPositionModel",

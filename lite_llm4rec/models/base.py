@@ -71,6 +71,10 @@ class SequenceModel(nn.Module, ABC):
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar."""
 
+    def taught(self, batch: Batch) -> int:
+        """Count the targets that a batch teaches."""
+        return len(batch.items)
+
     def scores(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Score the whole catalogue, (batch, N) logits. `rank` does this in bounded memory."""
         return self.user_vectors(items, mask) @ self.item_matrix().T
@@ -105,3 +109,7 @@ class EveryPositionModel(SequenceModel):
         found = self.position_vectors(self.input_vectors(items), mask)
         last = mask.sum(1) - 1
         return found[torch.arange(len(found), device=found.device), last]
+
+    def taught(self, batch: Batch) -> int:
+        """Count the positions, each of which is taught its next item."""
+        return int(batch.mask.sum())

@@ -15,7 +15,7 @@ from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel
-from lite_llm4rec.models.layers import CausalAttention, check_heads
+from lite_llm4rec.models.layers import Attention, check_heads
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class SASRecBlock(nn.Module):
     def __init__(self, config: SASRecConfig) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(config.width)
-        self.attention = CausalAttention(config.width, config.heads, config.dropout)
+        self.attention = Attention(config.width, config.heads, config.dropout)
         self.norm_inner = nn.LayerNorm(config.width)
         self.inner = nn.Linear(config.width, config.width)
         self.outer = nn.Linear(config.width, config.width)
