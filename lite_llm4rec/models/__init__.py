@@ -3,17 +3,19 @@
 from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
 from lite_llm4rec.models.bert4rec import BERT4Rec, BERT4RecConfig
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
+from lite_llm4rec.models.fdsa import FDSA, FDSAConfig
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.models.nearest_text import NearestText
 from lite_llm4rec.models.popularity import Popularity
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 
-Model = CausalLLM4Rec | LiteLLM4Rec | SASRec | BERT4Rec
-ModelConfig = LiteConfig | CausalConfig | SASRecConfig | BERT4RecConfig
+Model = CausalLLM4Rec | LiteLLM4Rec | SASRec | BERT4Rec | FDSA
+ModelConfig = LiteConfig | CausalConfig | SASRecConfig | BERT4RecConfig | FDSAConfig
 
 MODELS: dict[str, type[Model]] = {
     "bert4rec": BERT4Rec,
     "causal": CausalLLM4Rec,
+    "fdsa": FDSA,
     "lite": LiteLLM4Rec,
     "sasrec": SASRec,
 }
@@ -21,11 +23,13 @@ MODELS: dict[str, type[Model]] = {
 TITLES = {
     "bert4rec": "BERT4Rec",
     "causal": "Lite-LLM4Rec, causal",
+    "fdsa": "FDSA",
     "lite": "Lite-LLM4Rec",
     "sasrec": "SASRec",
 }
 
 __all__ = [
+    "FDSA",
     "MODELS",
     "TITLES",
     "BERT4Rec",
@@ -33,6 +37,7 @@ __all__ = [
     "CausalConfig",
     "CausalLLM4Rec",
     "EveryPositionModel",
+    "FDSAConfig",
     "LiteConfig",
     "LiteLLM4Rec",
     "Model",
