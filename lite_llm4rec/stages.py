@@ -1,4 +1,7 @@
-"""The paper's training in order: joint stage, then vector stage, each optional and resumable."""
+"""A preset's stages in order, each optional and resumable.
+
+Pre-training for a model that has some; the paper's joint stage; the vector stage, which all have.
+"""
 
 import os
 from collections.abc import Sequence
@@ -14,7 +17,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import Part, evaluate
 from lite_llm4rec.item_vectors import item_texts
-from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, Model
+from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, Model, PretrainedModel
 from lite_llm4rec.models.lite import JointText
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
@@ -54,18 +57,21 @@ def run_stages(
     Returns
     -------
     results : list of StageResult
-        One per stage.
+        One per stage; of pre-training, which teaches no ranking, only what it cost.
     item_llm : ItemLLM or None
         The Item LLM as the joint stage left it, where there was one.
     """
     results, item_llm = [], None
-    for name in ("joint", "vector"):
+    for name in ("pretrain", "joint", "vector"):
         stage: StageConfig | None = getattr(preset, name)
         if stage is None:
             continue
         done = folder / f"{name}.safetensors"
         if isinstance(model, LiteLLM4Rec):
             _set_up(model, dataset, preset, name, stage)
+        if isinstance(model, PretrainedModel):
+            for part in model.pretraining_only():
+                part.requires_grad_(name == "pretrain")
         if done.is_file():
             load_model(model, done)
             epochs, seconds = _read_cost(done)
@@ -73,13 +79,15 @@ def run_stages(
             fitted = fit(
                 model, split, stage, folder / name, seed=preset.seed, machine=machine,
                 progress=progress, name=f"{name} stage", seen_filter=not preset.repeats,
+                pretraining=name == "pretrain",
             )  # fmt: skip
             epochs, seconds = fitted.epochs, fitted.seconds
             if is_main_process():
                 _save(model, done, fitted)
         if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
-        measured = _measure(model, dataset, split, preset, measure, machine.name())
+        parts = () if name == "pretrain" else measure
+        measured = _measure(model, dataset, split, preset, parts, machine.name())
         results.append(StageResult(name, epochs, seconds, **measured))
     return results, item_llm
 

@@ -7,7 +7,7 @@ import pytest
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.models import CausalConfig, LiteConfig
+from lite_llm4rec.models import CausalConfig, LiteConfig, S3RecConfig
 from lite_llm4rec.preset import (
     FAMILIES,
     Preset,
@@ -109,6 +109,11 @@ def test_stages_that_a_model_does_not_have_are_refused():
         Preset(model=LiteConfig(), vector=StageConfig(strategy="positions"))
     with pytest.raises(ConfigError, match="not causal's"):
         Preset(model=CausalConfig(), joint=StageConfig(), vector=StageConfig())
+    with pytest.raises(ConfigError, match=r"nothing to pre-train[\s\S]*s3rec"):
+        Preset(model=CausalConfig(), pretrain=StageConfig(), vector=StageConfig())
+    assert Preset(model=S3RecConfig(), pretrain=StageConfig(), vector=StageConfig()).pretrain
+    with pytest.raises(ConfigError, match=r"needs a \[joint\] or a \[vector\]"):
+        Preset(model=S3RecConfig(), pretrain=StageConfig())
 
 
 def test_the_split_is_the_presets():

@@ -113,3 +113,15 @@ class EveryPositionModel(SequenceModel):
     def taught(self, batch: Batch) -> int:
         """Count the positions, each of which is taught its next item."""
         return int(batch.mask.sum())
+
+
+class PretrainedModel(EveryPositionModel):
+    """A causal model that other tasks teach first, in a stage of their own."""
+
+    @abstractmethod
+    def pretraining_loss(self, batch: Batch) -> torch.Tensor:
+        """Return the pre-training's loss of a batch, a scalar."""
+
+    @abstractmethod
+    def pretraining_only(self) -> list[nn.Module]:
+        """Return the parts that learn in pre-training alone."""
