@@ -47,6 +47,17 @@ def test_every_setting_of_a_paper_preset_says_where_it_is_from(name: str):
         assert mark and re.search(r"\b(paper|ours)\b", comment), line
 
 
+@pytest.mark.parametrize("kind", ["bert4rec", "fdsa", "s3rec"])
+@pytest.mark.parametrize("length", ["long", "short"])
+def test_every_setting_of_a_baseline_says_where_it_is_from(kind: str, length: str):
+    lines = [line for line in preset_text(f"{kind}/{length}").splitlines() if " = " in line]
+    assert len(lines) > 15
+    for line in lines:
+        assert re.search(r"# .*\b(source|ours)\b", line) or line.startswith("kind"), line
+    model = load_preset(f"{kind}/{length}").model
+    assert (model.kind, model.history_length) == (kind, {"long": 200, "short": 50}[length])
+
+
 @pytest.mark.parametrize(
     ("name", "dropout", "weight_decay", "warmup", "adam_eps"),
     [
