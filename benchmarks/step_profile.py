@@ -16,6 +16,7 @@ from lite_llm4rec.data.batching import make_batch
 from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.losses import catalogue_loss
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from lite_llm4rec.preset import load_preset, preset_for
 from lite_llm4rec.records import write_benchmark
@@ -76,7 +77,7 @@ def main() -> None:
     preset = load_preset(preset_for("fast", dataset))
     assert isinstance(preset.model, CausalConfig) and preset.vector is not None
     text = torch.randn(len(dataset.catalogue), TEXT_WIDTH)
-    model = CausalLLM4Rec.create(preset.model, text, torch.ones(len(text)))
+    model = CausalLLM4Rec.create(preset.model, CatalogueFacts(text, torch.ones(len(text))))
     clock = Clock()
     taught = list(steps(model.train(), Task(model, split, preset.vector, 0), clock))
     medians = {name: statistics.median(values) for name, values in clock.seconds.items()}

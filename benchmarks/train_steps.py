@@ -17,6 +17,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sampling import random_segment
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.data.synthetic import big_log
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.preset import load_preset
 from lite_llm4rec.records import write_benchmark
@@ -72,7 +73,9 @@ def main() -> None:
     steps = USERS // stage.batch
     assert isinstance(preset.model, LiteConfig)
     n_items = len(dataset.catalogue)
-    model = LiteLLM4Rec.create(preset.model, torch.randn(n_items, WIDTH), torch.ones(n_items))
+    model = LiteLLM4Rec.create(
+        preset.model, CatalogueFacts(torch.randn(n_items, WIDTH), torch.ones(n_items))
+    )
     bare(model, split, stage, 10)
     turns = [
         (bare(model, split, stage, steps), whole(model, split, stage, steps)) for _ in range(TURNS)

@@ -1,4 +1,4 @@
-"""The item vectors that training begins with: encoded text, random numbers, or brought ones."""
+"""What a model is made from: encoded text or brought vectors, counts, attributes."""
 
 from pathlib import Path
 from typing import Any
@@ -6,12 +6,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 
+from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.paths import cache_root
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.text.cache import VectorCache
@@ -39,6 +42,26 @@ def start_vectors(
         )
     texts = item_texts(dataset, preset.text)
     return text_vectors(texts, preset.text, cache_root(), device, progress)
+
+
+def catalogue_facts(
+    dataset: Dataset,
+    preset: Preset,
+    vectors: npt.NDArray[np.float32],
+    counts: npt.NDArray[np.int64],
+) -> CatalogueFacts:
+    """Gather what the preset's model is made from.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray
+        (N, text width).
+    counts : numpy.ndarray
+        (N,) training interactions.
+    """
+    reads = getattr(preset.model, "reads_attributes", False)
+    attributes = read_attributes(dataset.catalogue) if reads else None
+    return CatalogueFacts(torch.from_numpy(vectors.copy()), torch.from_numpy(counts), attributes)
 
 
 def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:

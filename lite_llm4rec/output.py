@@ -146,9 +146,10 @@ def show_run(
     parts += [f"Recommendation LLM {model['backbone']}"] if "backbone" in model else []
     console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")
     for stage in metrics.get("stages", []):
+        found = stage["valid"]
+        valid = f", valid recall@10 {found['recall@10']:.4f}" if found else ""
         console.print(
-            f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s,"
-            f" valid recall@10 {stage['valid']['recall@10']:.4f}"
+            f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s{valid}"
         )
     for evaluation in metrics.get("evaluations", []):
         protocol = Protocol(**evaluation["protocol"])

@@ -9,7 +9,7 @@ from lite_llm4rec.config import from_dict, override, read_toml
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, nearest
-from lite_llm4rec.models import LiteConfig, ModelConfig
+from lite_llm4rec.models import MODELS, LiteConfig, ModelConfig, PretrainedModel
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
@@ -56,6 +56,9 @@ class Preset:
         is removed from a ranking, in validation, evaluation and recommendation alike.
     cold_share : float
         Share of the items to hold out of training, to measure how new items fare.
+    pretrain : StageConfig, optional
+        Pretext tasks first, for a model that has some (S3-Rec). It runs all its epochs: nothing is
+        validated.
     joint : StageConfig, optional
         The Item LLM in the training loop (paper Algorithm 1).
     vector : StageConfig, optional
@@ -68,6 +71,7 @@ class Preset:
     cold_share: float = 0.0
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=LiteConfig)
+    pretrain: StageConfig | None = None
     joint: StageConfig | None = None
     vector: StageConfig | None = None
 
@@ -76,6 +80,12 @@ class Preset:
             raise ConfigError(
                 "A preset needs a [joint] or a [vector] stage, or both.",
                 "Add one, for example: --set vector.epochs=200",
+            )
+        pretrains = issubclass(MODELS[self.model.kind], PretrainedModel)
+        if self.pretrain is not None and not pretrains:
+            raise ConfigError(
+                f"A {self.model.kind} model has nothing to pre-train.",
+                'Leave out [pretrain], or set model.kind = "s3rec".',
             )
         if self.joint is not None and not isinstance(self.model, LiteConfig):
             raise ConfigError(

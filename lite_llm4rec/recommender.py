@@ -13,15 +13,23 @@ import torch
 from lite_llm4rec import hub
 from lite_llm4rec.calibrate import calibrate_cold
 from lite_llm4rec.curves import write_curves
+from lite_llm4rec.data.attributes import read_attributes
+from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
-from lite_llm4rec.item_vectors import check_vectors, describe_items, start_vectors
+from lite_llm4rec.item_vectors import (
+    catalogue_facts,
+    check_vectors,
+    describe_items,
+    start_vectors,
+)
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
 from lite_llm4rec.models import MODELS, CausalLLM4Rec
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import (
     Preset,
@@ -111,11 +119,11 @@ class Recommender(Run):
         check_vectors(vectors, len(dataset.catalogue))
         counts = split.train_counts().astype(np.int64)
         create: Any = MODELS[preset.model.kind].create
-        model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
+        facts = catalogue_facts(dataset, preset, vectors, counts)
+        model = create(preset.model, facts)
         if init_from is not None:
             old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
-            places = old.catalogue.lookup(dataset.catalogue.ids)
-            take_over(model, old.model, places, torch.from_numpy(vectors))
+            take_over(model, facts, old.model, *_places(old.catalogue, dataset.catalogue, facts))
         with tempfile.TemporaryDirectory() as temporary:
             state = Path(folder) if folder is not None else Path(temporary)
             state.mkdir(parents=True, exist_ok=True)
@@ -401,6 +409,13 @@ class Recommender(Run):
             scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
             notes=notes,
         )
+
+
+def _places(old: Catalogue, new: Catalogue, facts: CatalogueFacts) -> tuple[Ints, Ints]:
+    """Find each item and each attribute in an older catalogue, −1 where it is new."""
+    names = facts.attributes.names if facts.attributes else []
+    attributes = read_attributes(old).lookup(names) if names else np.empty(0, np.int64)
+    return old.lookup(new.ids), attributes
 
 
 def _check_k(k: int) -> None:

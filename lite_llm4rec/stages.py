@@ -1,4 +1,7 @@
-"""The paper's training in order: joint stage, then vector stage, each optional and resumable."""
+"""A preset's stages in order, each optional and resumable.
+
+Pre-training for a model that has some; the paper's joint stage; the vector stage, which all have.
+"""
 
 import json
 import os
@@ -15,7 +18,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import Part, evaluate
 from lite_llm4rec.item_vectors import item_texts
-from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, Model
+from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, Model, PretrainedModel
 from lite_llm4rec.models.lite import JointText
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
@@ -27,6 +30,7 @@ from lite_llm4rec.text.encoder import (
 )
 from lite_llm4rec.train import Fitted, Machine, StageConfig, fit
 
+STAGES = ("pretrain", "joint", "vector")
 FITTED = "fitted"  # key of a finished stage's metadata
 
 
@@ -59,39 +63,44 @@ def run_stages(
     Parameters
     ----------
     max_seconds : float, optional
-        Time for all stages together; the one in which it ends is cut.
+        Time for all stages together; each may take its share of what is left, then it is cut.
 
     Returns
     -------
     results : list of StageResult
-        One per stage.
+        One per stage; of pre-training, which teaches no ranking, only what it cost.
     item_llm : ItemLLM or None
         The Item LLM as the joint stage left it, where there was one.
     """
     results: list[StageResult] = []
     item_llm = None
-    for name in ("joint", "vector"):
-        stage: StageConfig | None = getattr(preset, name)
-        if stage is None:
-            continue
+    names = [name for name in STAGES if getattr(preset, name) is not None]
+    for number, name in enumerate(names):
+        stage: StageConfig = getattr(preset, name)
         done = folder / f"{name}.safetensors"
         if isinstance(model, LiteLLM4Rec):
             _set_up(model, dataset, preset, name, stage)
+        if isinstance(model, PretrainedModel):
+            for part in model.pretraining_only():
+                part.requires_grad_(name == "pretrain")
         if done.is_file():
             load_model(model, done)
             fitted = _read_fitted(done)
         else:
-            spent = sum(result.seconds for result in results)
+            left = max_seconds
+            if left is not None:
+                left = (left - sum(result.seconds for result in results)) / (len(names) - number)
             fitted = fit(
                 model, split, stage, folder / name, seed=preset.seed, machine=machine,
                 progress=progress, name=f"{name} stage", seen_filter=not preset.repeats,
-                max_seconds=None if max_seconds is None else max_seconds - spent,
+                max_seconds=left, pretraining=name == "pretrain",
             )  # fmt: skip
             if is_main_process():
                 _save(model, done, fitted)
         if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
-        measured = _measure(model, dataset, split, preset, measure, machine.name())
+        parts = () if name == "pretrain" else measure
+        measured = _measure(model, dataset, split, preset, parts, machine.name())
         results.append(StageResult(name, fitted.epochs, fitted.seconds, fitted.cut, **measured))
     return results, item_llm
 

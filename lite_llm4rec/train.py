@@ -21,13 +21,13 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lite_llm4rec.config import check_shares
 from lite_llm4rec.curves import next_version
-from lite_llm4rec.data.batching import make_batch
+from lite_llm4rec.data.batching import Batch, make_batch
 from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError, TrainingError, nearest
 from lite_llm4rec.evaluate import rank_cases
 from lite_llm4rec.metrics import CASE_METRICS
-from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
+from lite_llm4rec.models.base import PretrainedModel, SequenceModel
 from lite_llm4rec.training_callbacks import AtomicCheckpoints, Budget, Progress, Resume
 
 SELECTED_BY = "recall@10"
@@ -130,9 +130,11 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         stage: StageConfig,
         seed: int,
         seen_filter: bool = True,
+        pretraining: bool = False,
     ) -> None:
         super().__init__()
         self.seen_filter = seen_filter
+        self.pretraining = pretraining
         self.model = model
         self.split = split
         self.stage = stage
@@ -159,8 +161,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         return range(self.steps_per_epoch())
 
     def val_dataloader(self) -> Any:
-        """Validate in one step."""
-        return [0]
+        """Validate in one step; never in pre-training, which teaches no ranking."""
+        return [] if self.pretraining else [0]
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Seed dropout by (seed, epoch, step, device)."""
@@ -174,9 +176,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
         tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
-        every = isinstance(self.model, EveryPositionModel)
-        self.taught = int(tensors.mask.sum()) if every else len(mine)
-        loss = self.model.training_loss(tensors.to(self.device))
+        self.taught = self.model.taught(tensors)
+        loss = self.loss(tensors.to(self.device))
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is {float(loss.detach())} at epoch {self.current_epoch},"
@@ -185,6 +186,13 @@ class Task(pl.LightningModule):  # type: ignore[misc]
             )
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=self.taught, sync_dist=True)
         return loss
+
+    def loss(self, batch: Batch) -> torch.Tensor:
+        """Return what this stage minimises."""
+        if self.pretraining:
+            assert isinstance(self.model, PretrainedModel)
+            return self.model.pretraining_loss(batch)
+        return self.model.training_loss(batch)
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Rank this device's share of the validation targets; sums are exact over devices."""
@@ -256,6 +264,7 @@ def fit(
     checkpoint_seconds: float = 60.0,
     max_seconds: float | None = None,
     seen_filter: bool = True,
+    pretraining: bool = False,
 ) -> Fitted:
     """Train one stage; the model ends with the weights of the best validation.
 
@@ -271,6 +280,9 @@ def fit(
         Time after which training ends, whatever epochs are left.
     seen_filter : bool
         Whether validation removes what a user has had from the ranking.
+    pretraining : bool
+        Minimise a `PretrainedModel`'s pretraining loss. No ranking is learnt, so nothing is
+        validated and the last weights are kept.
 
     Raises
     ------
@@ -280,7 +292,7 @@ def fit(
     machine = machine or Machine()
     folder.mkdir(parents=True, exist_ok=True)
     model.train()  # it may come from an evaluation, and Lightning leaves its mode alone
-    task = Task(model, split, stage, seed, seen_filter)
+    task = Task(model, split, stage, seed, seen_filter, pretraining)
     resume = Resume(folder / "last.ckpt", checkpoint_seconds)
     best = ModelCheckpoint(
         folder,
@@ -291,10 +303,11 @@ def fit(
         enable_version_counter=False,
     )
     stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)
+    selection = [] if pretraining else [stop, best]
     average = [EMAWeightAveraging(use_buffers=False, decay=stage.average)] if stage.average else []
     shown = [Progress(name, stage.epochs, SELECTED_BY)] if progress else []
     budget = Budget(math.inf if max_seconds is None else max_seconds, resume)
-    trainer = _trainer(stage, machine, folder, [*average, budget, stop, best, resume, *shown])
+    trainer = _trainer(stage, machine, folder, [*average, budget, *selection, resume, *shown])
     _run(trainer, task, resume)
     if Path(best.best_model_path).is_file():
         state = torch.load(best.best_model_path, map_location="cpu", weights_only=True)[
@@ -318,6 +331,8 @@ def _trainer(
         precision="bf16-mixed" if _is_bf16(stage, machine) else "32-true",
         max_epochs=stage.epochs,
         check_val_every_n_epoch=stage.validate_every,
+        # Else Lightning adds a checkpoint of its own where there is none to select by.
+        enable_checkpointing=any(isinstance(one, ModelCheckpoint) for one in callbacks),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
         logger=_loggers(folder),

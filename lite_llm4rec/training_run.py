@@ -38,7 +38,11 @@ class TrainingRun:
 
     def rows(self) -> list[tuple[str, dict[str, float]]]:
         """Name the test metrics to be shown, what needs no training first."""
-        before = [(f"after the {row['stage']} stage", row["test"]) for row in self.stages[:-1]]
+        before = [
+            (f"after the {row['stage']} stage", row["test"])
+            for row in self.stages[:-1]
+            if row["test"]
+        ]
         return [
             *[(name, found.metrics) for name, found in self.baselines.items()],
             *before,

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.item_vectors import catalogue_facts
 from lite_llm4rec.models import MODELS, LiteConfig
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.recommender import Recommender
@@ -56,6 +57,13 @@ def small_ring() -> Dataset:
     return Dataset.from_tables(*ring_tables(40, 20, 6, seed=0), name="small-ring")
 
 
+def ring_with_kinds(users: int = 200, items: int = 60, length: int = 8) -> Dataset:
+    """The ring, each item of one of five kinds."""
+    log, catalogue = ring_tables(users, items, length, seed=0)
+    kinds = pa.array([f"kind {number % 5}" for number in range(items)])
+    return Dataset.from_tables(log, catalogue.append_column("kind", kinds), name="kinds")
+
+
 def tiny_preset(**changes: Any) -> Preset:
     """A T5 of width 32 with one layer, made from scratch; the vector stage alone."""
     shape = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
@@ -87,7 +95,7 @@ def untrained(dataset: Dataset, preset: Preset | None = None) -> Recommender:
     torch.manual_seed(0)
     counts = dataset.interactions.item_counts()
     create: Any = MODELS[preset.model.kind].create
-    model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
+    model = create(preset.model, catalogue_facts(dataset, preset, vectors, counts))
     return Recommender(preset, model.eval(), dataset.catalogue, counts, vectors, [], [])
 
 

@@ -1,10 +1,11 @@
 import io
+from pathlib import Path
 
 from rich.console import Console
 
 from lite_llm4rec.card import METRIC_ORDER
 from lite_llm4rec.evaluate import Protocol
-from lite_llm4rec.output import show_results
+from lite_llm4rec.output import show_results, show_run
 
 
 def test_results_fit_a_narrow_terminal():
@@ -24,3 +25,20 @@ def test_results_fit_a_narrow_terminal():
     shown = " ".join(out.getvalue().split())
     assert "R@10" in shown and "R recall, N NDCG, C coverage" in shown
     assert "3,416 candidates (interacted)" in shown
+
+
+def test_a_stage_that_was_not_measured_is_shown_by_what_it_cost():
+    config = {
+        "format_version": 1,
+        "shape": [20, 0],
+        "preset": {"name": "s3rec/short", "model": {"kind": "s3rec", "history_length": 50}},
+    }
+    stages = [
+        {"stage": "pretrain", "epochs": 3, "seconds": 2.0, "valid": {}},
+        {"stage": "vector", "epochs": 4, "seconds": 5.0, "valid": {"recall@10": 0.5}},
+    ]
+    out = io.StringIO()
+    show_run(Console(file=out, width=80), Path("run"), config, {"stages": stages})
+    assert "S3-Rec, 20 items, history ≤ 50" in out.getvalue()
+    assert "pretrain stage: 3 epochs, 2 s\n" in out.getvalue()
+    assert "vector stage: 4 epochs, 5 s, valid recall@10 0.5000\n" in out.getvalue()

@@ -7,7 +7,7 @@ import pytest
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.models import CausalConfig, LiteConfig
+from lite_llm4rec.models import CausalConfig, LiteConfig, S3RecConfig
 from lite_llm4rec.preset import (
     Preset,
     TextConfig,
@@ -45,6 +45,17 @@ def test_every_setting_of_a_paper_preset_says_where_it_is_from(name: str):
     for line in lines:
         _, mark, comment = line.partition("#")
         assert mark and re.search(r"\b(paper|ours)\b", comment), line
+
+
+@pytest.mark.parametrize("kind", ["bert4rec", "fdsa", "s3rec"])
+@pytest.mark.parametrize("length", ["long", "short"])
+def test_every_setting_of_a_baseline_says_where_it_is_from(kind: str, length: str):
+    lines = [line for line in preset_text(f"{kind}/{length}").splitlines() if " = " in line]
+    assert len(lines) > 15
+    for line in lines:
+        assert re.search(r"# .*\b(source|ours)\b", line) or line.startswith("kind"), line
+    model = load_preset(f"{kind}/{length}").model
+    assert (model.kind, model.history_length) == (kind, {"long": 200, "short": 50}[length])
 
 
 @pytest.mark.parametrize(
@@ -114,6 +125,11 @@ def test_stages_that_a_model_does_not_have_are_refused():
         Preset(model=LiteConfig(), vector=StageConfig(strategy="positions"))
     with pytest.raises(ConfigError, match="not causal's"):
         Preset(model=CausalConfig(), joint=StageConfig(), vector=StageConfig())
+    with pytest.raises(ConfigError, match=r"nothing to pre-train[\s\S]*s3rec"):
+        Preset(model=CausalConfig(), pretrain=StageConfig(), vector=StageConfig())
+    assert Preset(model=S3RecConfig(), pretrain=StageConfig(), vector=StageConfig()).pretrain
+    with pytest.raises(ConfigError, match=r"needs a \[joint\] or a \[vector\]"):
+        Preset(model=S3RecConfig(), pretrain=StageConfig())
 
 
 def test_the_split_is_the_presets():

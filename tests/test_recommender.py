@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,22 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
-from lite_llm4rec.models.lite import LiteConfig
+from lite_llm4rec.models import BERT4RecConfig, FDSAConfig, LiteConfig, S3RecConfig
+from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
 from lite_llm4rec.train import StageConfig
-from tests.conftest import drawn_vectors, ring_tables, text_preset, tiny_preset, untrained
+from tests.conftest import (
+    drawn_vectors,
+    ring_tables,
+    ring_with_kinds,
+    text_preset,
+    tiny_preset,
+    untrained,
+)
 
 HISTORIES = [["i03", "i04", "i05"], ["i59"], ["i10", "i11", "i12", "i13", "i14", "i15", "i16"]]
 
@@ -292,6 +302,50 @@ def test_ids_alone_are_enough_without_an_items_table():
     found = recommender.recommend([["i03", "i04"]], k=3)
     assert "i05" in found.ids[0]
     assert found.titles == found.ids
+
+
+@pytest.mark.parametrize("config", [FDSAConfig, S3RecConfig])
+def test_attributes_go_with_the_model(config: Any, tmp_path: Path):
+    dataset = ring_with_kinds(40, 20, 6)
+    stage = StageConfig(strategy="positions", epochs=2, batch=40)
+    preset = Preset(model=config(width=32, history_length=5), vector=stage)
+    found = Recommender.fit(dataset, preset, device="cpu", progress=False)
+    assert found.model.attributes.multi_hot(torch.tensor([3])).tolist() == [[0, 0, 0, 1, 0]]
+    loaded = Recommender.load(found.save(tmp_path / "run"))
+    assert loaded.recommend(HISTORIES[:1]) == found.recommend(HISTORIES[:1])
+    assert torch.equal(loaded.model.attributes.numbers, found.model.attributes.numbers)
+
+
+@pytest.mark.parametrize("config", [FDSAConfig, S3RecConfig])
+def test_a_model_of_attributes_needs_some(config: Any, small_ring: Dataset):
+    preset = Preset(model=config(), vector=StageConfig(strategy="positions"))
+    with pytest.raises(ConfigError, match=r"learns from the items' attributes[\s\S]*genres"):
+        Recommender.fit(small_ring, preset, device="cpu", progress=False)
+
+
+@pytest.mark.parametrize("config", [BERT4RecConfig, FDSAConfig, S3RecConfig])
+def test_going_on_with_other_items_and_attributes(config: Any):
+    """Nothing is learnt in the second run, so that what it began with can be seen."""
+    first = ring_with_kinds(40, 20, 6)
+    log, items = ring_tables(40, 24, 6, seed=1)
+    kinds = [f"kind {number % 6}" for number in range(24)]
+    second = Dataset.from_tables(log, items.append_column("kind", pa.array(kinds)).slice(2))
+    assert len(second.catalogue) == 24
+    stage = StageConfig(strategy="positions", epochs=2, batch=40)
+    preset = Preset(model=config(width=32, history_length=5), vector=stage)
+    old = Recommender.fit(first, preset, device="cpu", progress=False)
+    still = replace(preset, vector=replace(stage, epochs=1, lr=1e-12, warmup=0.0))
+    new = Recommender.fit(second, still, init_from=old, device="cpu", progress=False)
+    for name in ("i05", "i19"):
+        place, before = new.catalogue.lookup([name])[0], old.catalogue.lookup([name])[0]
+        torch.testing.assert_close(new.model.items[place], old.model.items[before])
+    if config is not BERT4RecConfig:
+        names = read_attributes(new.catalogue).names
+        places = read_attributes(old.catalogue).lookup(names)
+        assert sorted(places) == [-1, 0, 1, 2, 3, 4]
+        known = places >= 0
+        vectors, before = new.model.attributes.vectors, old.model.attributes.vectors
+        torch.testing.assert_close(vectors[known], before[places[known]])
 
 
 def test_training_twice_gives_the_same_model(small_ring: Dataset, text_model: Path):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import StoreError
 from lite_llm4rec.evaluate import evaluate
+from lite_llm4rec.models import S3Rec, S3RecConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
 from lite_llm4rec.train import StageConfig
-from tests.conftest import text_preset
+from tests.conftest import ring_with_kinds, text_preset
 
 STAGE = StageConfig(strategy="all", epochs=2, batch=40, lr=5e-3)
 TITLES = [f"Thing i{number:02}" for number in range(20)]
@@ -190,3 +192,53 @@ def test_a_damaged_item_llm_is_named(joint: Recommender, tmp_path: Path):
     (folder / store.ITEM_LLM / "model.safetensors").unlink()
     with pytest.raises(StoreError, match="item_llm is damaged"):
         Recommender.load(folder)
+
+
+def pretrained_preset(dropout: float = 0.0) -> Preset:
+    model = S3RecConfig(width=32, blocks=1, inner=64, history_length=5, dropout=dropout)
+    before = StageConfig(strategy="all", epochs=3, batch=64, lr=1e-3, warmup=0.0)
+    after = StageConfig(strategy="positions", epochs=60, batch=64, lr=1e-2, patience=60)
+    return Preset("tiny", model=model, pretrain=before, vector=after)
+
+
+def test_pretraining_comes_first_and_says_only_what_it_cost(monkeypatch: pytest.MonkeyPatch):
+    dataset, learnt, real = ring_with_kinds(), {}, stages.fit
+
+    def spy(model: Any, *arguments: Any, **options: Any) -> Any:
+        learnt[options["name"]] = {
+            name for name, value in model.named_parameters() if not value.requires_grad
+        }
+        return real(model, *arguments, **options)
+
+    monkeypatch.setattr(stages, "fit", spy)
+    found = fit(dataset, pretrained_preset())
+    before, after = found.stages
+    assert (before["stage"], before["epochs"]) == ("pretrain", 3)
+    assert before["valid"] == before["test"] == {}
+    assert after["stage"] == "vector" and after["test"]["recall@10"] > 0.9
+    assert {line.split(",")[0] for line in found.curves.splitlines()[1:]} == {"vector"}
+    assert learnt["pretrain stage"] == set()
+    assert {name.split(".")[0] for name in learnt["vector stage"]} == {"attributes", "pretext"}
+
+
+@pytest.mark.parametrize(("stage", "step"), [("pretrain", 30), ("vector", 5)])
+def test_a_run_killed_in_either_stage_ends_where_the_whole_one_does(
+    stage: str, step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    dataset, preset = ring_with_kinds(), pretrained_preset(dropout=0.3)
+    preset = replace(preset, vector=replace(preset.vector, epochs=3))
+    whole = fit(dataset, preset).model.state_dict()
+    loss = {"pretrain": "pretraining_loss", "vector": "training_loss"}[stage]
+    real, steps = getattr(S3Rec, loss), []
+
+    def die(model: S3Rec, batch: Any) -> torch.Tensor:
+        steps.append(batch)
+        if len(steps) == step:
+            raise KeyboardInterrupt
+        return real(model, batch)
+
+    monkeypatch.setattr(S3Rec, loss, die)
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        fit(dataset, preset, tmp_path)
+    resumed = fit(dataset, preset, tmp_path).model.state_dict()
+    assert all(torch.equal(resumed[name], whole[name]) for name in whole)

@@ -201,3 +201,11 @@ def test_records_of_the_run_and_of_popularity(small_ring: Dataset, preset: Prese
     assert (own["seed"], popular["seed"]) == (0, None)
     assert own["settings"]["vector"]["epochs"] == 2
     assert [row["stage"] for row in own["stages"]] == ["vector"]
+
+
+def test_a_stage_that_was_not_measured_has_no_row(
+    small_ring: Dataset, preset: Preset, tmp_path: Path
+):
+    evaluated = run(small_ring, preset, tmp_path / "run")
+    stages = [{"stage": "pretrain", "test": {}}, *evaluated.stages]
+    assert replace(evaluated, stages=stages).rows() == evaluated.rows()

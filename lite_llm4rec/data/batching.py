@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 from lite_llm4rec.data.interactions import Ints
 
@@ -31,6 +32,12 @@ class Batch:
         """The item that came next after the last position, (batch,)."""
         last = self.mask.sum(1, keepdim=True) - 1
         return self.following.gather(1, last)[:, 0]
+
+    def whole(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Put the target behind each history: (batch, length + 1) items, and their mask."""
+        lengths = self.mask.sum(1, keepdim=True)
+        items = functional.pad(self.items, (0, 1)).scatter(1, lengths, self.targets[:, None])
+        return items, functional.pad(self.mask, (1, 0), value=True)
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move to a device."""

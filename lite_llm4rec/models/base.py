@@ -1,11 +1,32 @@
 """What a model must offer."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 
 import torch
 from torch import nn
 
+from lite_llm4rec.data.attributes import Attributes
 from lite_llm4rec.data.batching import Batch
+
+
+@dataclass(frozen=True)
+class CatalogueFacts:
+    """What a model may be made from besides its config.
+
+    Attributes
+    ----------
+    vectors : torch.Tensor
+        (N, text width) the items' text vectors, of width 0 for a model that reads none.
+    counts : torch.Tensor
+        (N,) training interactions of each item.
+    attributes : Attributes, optional
+        Given to a model whose config says `reads_attributes`.
+    """
+
+    vectors: torch.Tensor
+    counts: torch.Tensor
+    attributes: Attributes | None = None
 
 
 class SequenceModel(nn.Module, ABC):
@@ -50,6 +71,10 @@ class SequenceModel(nn.Module, ABC):
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar."""
 
+    def taught(self, batch: Batch) -> int:
+        """Count the targets that a batch teaches."""
+        return len(batch.items)
+
     def scores(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Score the whole catalogue, (batch, N) logits. `rank` does this in bounded memory."""
         return self.user_vectors(items, mask) @ self.item_matrix().T
@@ -84,3 +109,19 @@ class EveryPositionModel(SequenceModel):
         found = self.position_vectors(self.input_vectors(items), mask)
         last = mask.sum(1) - 1
         return found[torch.arange(len(found), device=found.device), last]
+
+    def taught(self, batch: Batch) -> int:
+        """Count the positions, each of which is taught its next item."""
+        return int(batch.mask.sum())
+
+
+class PretrainedModel(EveryPositionModel):
+    """A causal model that other tasks teach first, in a stage of their own."""
+
+    @abstractmethod
+    def pretraining_loss(self, batch: Batch) -> torch.Tensor:
+        """Return the pre-training's loss of a batch, a scalar."""
+
+    @abstractmethod
+    def pretraining_only(self) -> list[nn.Module]:
+        """Return the parts that learn in pre-training alone."""

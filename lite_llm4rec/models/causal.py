@@ -17,7 +17,7 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.backbone import Backbone
-from lite_llm4rec.models.base import EveryPositionModel
+from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel
 from lite_llm4rec.models.item_table import ItemTable, principal_components
 from lite_llm4rec.models.layers import CausalTransformer, build_transformer, running_mean
 
@@ -119,12 +119,11 @@ class CausalLLM4Rec(EveryPositionModel):
         self.register_buffer("cold_offset", torch.zeros(()))
 
     @classmethod
-    def create(
-        cls, config: CausalConfig, vectors: torch.Tensor, counts: torch.Tensor
-    ) -> "CausalLLM4Rec":
-        """Build it around the text's vectors (N, text width) and training counts (N,)."""
+    def create(cls, config: CausalConfig, facts: CatalogueFacts) -> "CausalLLM4Rec":
+        """Build it around the text's vectors and the training counts."""
         backbone = _load_backbone(config)
-        return cls(config, backbone, _make_items(config, vectors, counts, backbone.width), counts)
+        items = _make_items(config, facts.vectors, facts.counts, backbone.width)
+        return cls(config, backbone, items, facts.counts)
 
     @classmethod
     def skeleton(cls, config: CausalConfig, described: dict[str, Any]) -> "CausalLLM4Rec":

@@ -1,4 +1,4 @@
-"""What several models share: a causal transformer and how its states become user vectors."""
+"""What several models share: two small transformers and how states become user vectors."""
 
 from typing import Any
 
@@ -10,6 +10,8 @@ from lite_llm4rec.errors import ConfigError, nearest
 
 ROTARY_BASE = 10_000.0
 POSITIONS = ["learned", "rotary"]
+BERT_STD = 0.02
+NORM_EPS = 1e-12  # BERT's
 
 
 class CausalTransformer(nn.Module):
@@ -69,7 +71,7 @@ class Block(nn.Module):
 
     def __init__(self, width: int, heads: int, inner: int, dropout: float, rotary: bool) -> None:
         super().__init__()
-        self.attention = CausalAttention(width, heads, dropout=0.0, rotary=rotary)
+        self.attention = Attention(width, heads, dropout=0.0, rotary=rotary)
         self.norm_attention = nn.LayerNorm(width)
         self.norm_inner = nn.LayerNorm(width)
         self.inner = nn.Linear(width, inner)
@@ -85,8 +87,79 @@ class Block(nn.Module):
         return states + added
 
 
-class CausalAttention(nn.Module):
-    """Multi-head attention to the past and the position itself."""
+class PostNormTransformer(nn.Module):
+    """Blocks as in BERT: each part's output is added to what came in, then normed.
+
+    Source: Devlin et al., 2019; BERT4Rec, S3-Rec and RecBole's FDSA have these. Positions are
+    added by the model.
+
+    Parameters
+    ----------
+    width, blocks, heads : int
+    inner : int
+        Width of the feed-forward part.
+    dropout, attention_dropout : float
+        Of what each part adds, and of the attention weights.
+    """
+
+    def __init__(
+        self,
+        width: int,
+        blocks: int,
+        heads: int,
+        inner: int,
+        dropout: float,
+        attention_dropout: float,
+    ) -> None:
+        super().__init__()
+        check_heads(width, heads)
+        self.blocks = nn.ModuleList(
+            PostNormBlock(width, heads, inner, dropout, attention_dropout) for _ in range(blocks)
+        )
+
+    def forward(self, states: torch.Tensor, mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Encode, (batch, length, width); causal without a mask, else two-way.
+
+        `mask` (batch, length) bool marks the positions that may be looked at.
+        """
+        allowed = None if mask is None else mask[:, None, None, :]
+        for block in self.blocks:
+            states = block(states, allowed)
+        return states
+
+
+class PostNormBlock(nn.Module):
+    """One block of it."""
+
+    def __init__(
+        self, width: int, heads: int, inner: int, dropout: float, attention_dropout: float
+    ) -> None:
+        super().__init__()
+        self.attention = Attention(width, heads, attention_dropout)
+        self.norm_attention = nn.LayerNorm(width, NORM_EPS)
+        self.inner = nn.Linear(width, inner)
+        self.outer = nn.Linear(inner, width)
+        self.norm_outer = nn.LayerNorm(width, NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: torch.Tensor, allowed: torch.Tensor | None) -> torch.Tensor:
+        """Attend, then the feed-forward part, (batch, length, width)."""
+        mixed = self.dropout(self.attention(states, states, allowed))
+        states = self.norm_attention(states + mixed)
+        outer = self.dropout(self.outer(functional.gelu(self.inner(states))))
+        normed: torch.Tensor = self.norm_outer(states + outer)
+        return normed
+
+
+def draw_bert_weights(module: nn.Module) -> None:
+    """Draw a linear layer's weights as BERT does; for `nn.Module.apply`."""
+    if isinstance(module, nn.Linear):
+        nn.init.normal_(module.weight, std=BERT_STD)
+        nn.init.zeros_(module.bias)
+
+
+class Attention(nn.Module):
+    """Multi-head attention: to the past and the position itself, or where it is allowed."""
 
     def __init__(self, width: int, heads: int, dropout: float, rotary: bool = False) -> None:
         super().__init__()
@@ -97,8 +170,13 @@ class CausalAttention(nn.Module):
         self.key_value = nn.Linear(width, 2 * width)
         self.out = nn.Linear(width, width)
 
-    def forward(self, queries: torch.Tensor, states: torch.Tensor) -> torch.Tensor:
-        """Attend from `queries` to `states`, both (batch, length, width)."""
+    def forward(
+        self, queries: torch.Tensor, states: torch.Tensor, allowed: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Attend from `queries` to `states`, both (batch, length, width).
+
+        Causal without `allowed`; it is bool, of a shape that fits (batch, heads, length, length).
+        """
         batch, length, width = states.shape
         shape = (batch, length, self.heads, width // self.heads)
         key, value = self.key_value(states).chunk(2, -1)
@@ -106,20 +184,27 @@ class CausalAttention(nn.Module):
             self.query(queries).view(shape).transpose(1, 2),
             key.view(shape).transpose(1, 2),
             value.view(shape).transpose(1, 2),
+            allowed,
         )
         out: torch.Tensor = self.out(mixed.transpose(1, 2).reshape(batch, length, width))
         return out
 
-    def _mix(self, query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    def _mix(
+        self,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        allowed: torch.Tensor | None,
+    ) -> torch.Tensor:
         if self.rotary:
             query, key = rotate(query), rotate(key)
         attend = functional.scaled_dot_product_attention
-        rate = self.rate if self.training else 0.0
+        rate, causal = self.rate if self.training else 0.0, allowed is None
         if query.device.type != "cpu":
-            return attend(query, key, value, dropout_p=rate, is_causal=True)
+            return attend(query, key, value, allowed, dropout_p=rate, is_causal=causal)
         with torch.autocast("cpu", enabled=False):  # torch's bf16 attention is slow on CPUs
             query, key, value = query.float(), key.float(), value.float()
-            return attend(query, key, value, dropout_p=rate, is_causal=True)
+            return attend(query, key, value, allowed, dropout_p=rate, is_causal=causal)
 
 
 def rotate(vectors: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import Backbone, mean_pool
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.text.encoder import ItemLLM
 
@@ -82,10 +82,9 @@ class LiteLLM4Rec(SequenceModel):
         self.text: JointText | None = None
 
     @classmethod
-    def create(
-        cls, config: LiteConfig, vectors: torch.Tensor, counts: torch.Tensor
-    ) -> "LiteLLM4Rec":
+    def create(cls, config: LiteConfig, facts: CatalogueFacts) -> "LiteLLM4Rec":
         """Load the backbone that `config` names and build the model around it."""
+        vectors = facts.vectors
         if config.items == "id":
             vectors = torch.randn(len(vectors), config.id_width)
         backbone = Backbone.load(

@@ -14,8 +14,8 @@ from torch.nn import functional
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
-from lite_llm4rec.models.base import EveryPositionModel
-from lite_llm4rec.models.layers import CausalAttention, check_heads
+from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel
+from lite_llm4rec.models.layers import Attention, check_heads
 
 
 @dataclass(frozen=True)
@@ -69,10 +69,10 @@ class SASRec(EveryPositionModel):
         self.register_buffer("counts", torch.ones(n_items, dtype=torch.int64))
 
     @classmethod
-    def create(cls, config: SASRecConfig, vectors: torch.Tensor, counts: torch.Tensor) -> "SASRec":
-        """Build it for training counts (N,); of `vectors` only the number of items matters."""
-        model = cls(config, len(vectors))
-        model.counts.copy_(counts)
+    def create(cls, config: SASRecConfig, facts: CatalogueFacts) -> "SASRec":
+        """Build it for a catalogue, of which only the training counts matter."""
+        model = cls(config, len(facts.counts))
+        model.counts.copy_(facts.counts)
         return model
 
     @classmethod
@@ -117,7 +117,7 @@ class SASRecBlock(nn.Module):
     def __init__(self, config: SASRecConfig) -> None:
         super().__init__()
         self.norm_attention = nn.LayerNorm(config.width)
-        self.attention = CausalAttention(config.width, config.heads, config.dropout)
+        self.attention = Attention(config.width, config.heads, config.dropout)
         self.norm_inner = nn.LayerNorm(config.width)
         self.inner = nn.Linear(config.width, config.width)
         self.outer = nn.Linear(config.width, config.width)

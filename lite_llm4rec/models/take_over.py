@@ -1,22 +1,23 @@
 """Go on from a trained model: its weights, and by their ids those of the items still there."""
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
+from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.causal import CausalLLM4Rec
 
-# What has one row per item, by name in the models' states.
-PER_ITEM = ("items", "items.vectors", "items.ids", "head", "head.weight")
-# What the new training data decide.
-OWN = ("counts", "cold_offset")
+# What has one row per item or per attribute, by name in the models' states.
+PER_ITEM = ("items", "items.vectors", "items.ids", "item_bias", "head", "head.weight")
+PER_ATTRIBUTE = ("attributes.vectors",)
+# What the new training data and catalogue decide.
+OWN = ("counts", "cold_offset", "attributes.offsets", "attributes.numbers")
 
 
 @torch.no_grad()
 def take_over(
-    model: nn.Module, old: nn.Module, places: npt.NDArray[np.int64], vectors: torch.Tensor
+    model: nn.Module, facts: CatalogueFacts, old: nn.Module, places: Ints, attribute_places: Ints
 ) -> None:
     """Copy a trained model's weights into a new one of the same settings.
 
@@ -24,11 +25,13 @@ def take_over(
     ----------
     model, old : SequenceModel
         Of one class and shape; their catalogues may differ.
+    facts : CatalogueFacts
+        What `model` was made from.
     places : numpy.ndarray
         (N,) for each item of `model` its number in `old`, −1 for a new one. A new item's id part
         starts from nothing where there is text, else as drawn.
-    vectors : torch.Tensor
-        (N, text width) the text's vectors.
+    attribute_places : numpy.ndarray
+        (A,) the same for attributes; of a model that reads none, empty.
 
     Raises
     ------
@@ -37,22 +40,27 @@ def take_over(
     """
     before, state = old.state_dict(), model.state_dict()
     _check(state, before)
-    new = torch.from_numpy(places < 0)
-    known = torch.from_numpy(places[places >= 0])
     for name, value in state.items():
         if name in PER_ITEM:
-            value[~new] = before[name][known]
+            _copy_rows(value, before[name], places)
+        elif name in PER_ATTRIBUTE:
+            _copy_rows(value, before[name], attribute_places)
         elif name not in OWN:
             value.copy_(before[name])
     if isinstance(model, CausalLLM4Rec) and model.items.vectors is not None:
-        model.items.describe(vectors)
+        model.items.describe(facts.vectors)
         if model.items.ids is not None:
-            model.items.ids[new] = 0.0
+            model.items.ids[torch.from_numpy(places < 0)] = 0.0
+
+
+def _copy_rows(value: torch.Tensor, before: torch.Tensor, places: Ints) -> None:
+    known = places >= 0
+    value[torch.from_numpy(known)] = before[torch.from_numpy(places[known])]
 
 
 def _check(state: dict[str, torch.Tensor], before: dict[str, torch.Tensor]) -> None:
     for name, value in state.items():
-        first = 1 if name in PER_ITEM else 0
+        first = 1 if name in PER_ITEM + PER_ATTRIBUTE else 0
         same = name in before and value.shape[first:] == before[name].shape[first:]
         if not same and name not in OWN:
             raise ConfigError(

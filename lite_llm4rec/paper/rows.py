@@ -28,7 +28,8 @@ def model(row: dict[str, Any]) -> str:
         return str(row["model"])
     settings = row["settings"]
     if settings["model"].get("kind", "lite") != "lite":
-        return f"{row['model']}{_loss(settings['model'].get('loss', {}))}"
+        first = ", pre-trained" if settings.get("pretrain") else ""
+        return f"{row['model']}{first}{_loss(settings['model'].get('loss', {}))}"
     strategy = (settings["vector"] or settings["joint"])["strategy"]
     start = "from scratch" if settings["model"]["from_scratch"] else "pretrained"
     joint = ", joint stage first" if settings["joint"] and settings["vector"] else ""

@@ -1,14 +1,10 @@
 """One line of text from the fields of an item."""
 
-import html
-import re
 from collections.abc import Callable, Mapping
 
-TEMPLATE_VERSION = "title-and-fields/1"
+from lite_llm4rec.data.attributes import split_values, tidy
 
-# MovieLens joins genres with "|"; Amazon writes category paths "A > B ; A > C".
-_SEPARATOR = re.compile(r"\s*\|\s*|\s+[>;]\s+")
-_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1b\x7f\ud800-\udfff]")
+TEMPLATE_VERSION = "title-and-fields/1"
 
 
 def item_text(fields: Mapping[str, str | None]) -> str:
@@ -36,7 +32,7 @@ def item_text(fields: Mapping[str, str | None]) -> str:
     """
     parts = []
     for position, (name, value) in enumerate(fields.items()):
-        text = _tidy(value) if position == 0 else _as_list(_tidy(value))
+        text = tidy(value) if position == 0 else ", ".join(split_values(tidy(value)))
         if text:
             parts.append(text if position == 0 else f"{_label(name)}: {text}")
     return _join(parts)
@@ -48,7 +44,7 @@ def title_text(fields: Mapping[str, str | None]) -> str:
     >>> title_text({"title": "Heat &amp; Dust", "genres": "Drama"})
     'Heat & Dust'
     """
-    return _tidy(next(iter(fields.values()), None))
+    return tidy(next(iter(fields.values()), None))
 
 
 TEMPLATES: dict[str, Callable[[Mapping[str, str | None]], str]] = {
@@ -57,25 +53,8 @@ TEMPLATES: dict[str, Callable[[Mapping[str, str | None]], str]] = {
 }
 
 
-def _tidy(value: str | None) -> str:
-    """Resolve HTML entities; drop what no tokenizer takes; make every blank a single space."""
-    text = _CONTROL.sub("", html.unescape(value or ""))
-    return " ".join(text.split())
-
-
-def _as_list(text: str) -> str:
-    """Turn `a|b` and `a > b ; a > c` into `a, b, c`, each part once."""
-    parts = [part.strip(" |>;") for part in _SEPARATOR.split(text)]
-    if len(parts) == 1:
-        return text
-    first_spelling: dict[str, str] = {}
-    for part in filter(None, parts):
-        first_spelling.setdefault(part.casefold(), part)
-    return ", ".join(first_spelling.values())
-
-
 def _label(name: str) -> str:
-    words = _tidy(name).replace("_", " ")
+    words = tidy(name).replace("_", " ")
     return words[:1].upper() + words[1:]
 
 

@@ -7,6 +7,7 @@ import torch
 
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from tests.models.contract import N_ITEMS, EveryPositionContract
 
@@ -38,7 +39,7 @@ def vectors() -> torch.Tensor:
 def make(counts: torch.Tensor | None = None, **settings: object) -> CausalLLM4Rec:
     values: dict = {"shape": OWN, "history_length": 5, "dropout": 0.0, **settings}
     counts = torch.ones(N_ITEMS) if counts is None else counts
-    return CausalLLM4Rec.create(CausalConfig(**values), vectors(), counts)
+    return CausalLLM4Rec.create(CausalConfig(**values), CatalogueFacts(vectors(), counts))
 
 
 class TestOwn(EveryPositionContract):

@@ -6,7 +6,7 @@ from transformers import BertConfig, BertModel, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.models.backbone import Backbone
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from tests.models.contract import N_ITEMS, SequenceModelContract
 
@@ -22,6 +22,10 @@ SHAPES = {
 }
 
 
+def facts(vectors: torch.Tensor) -> CatalogueFacts:
+    return CatalogueFacts(vectors, torch.ones(N_ITEMS))
+
+
 def make(backbone: str = "t5", vector_width: int = 16, **settings: object) -> LiteLLM4Rec:
     config = LiteConfig(
         backbone=backbone,
@@ -31,7 +35,7 @@ def make(backbone: str = "t5", vector_width: int = 16, **settings: object) -> Li
         **settings,  # type: ignore[arg-type]
     )
     vectors = torch.randn(N_ITEMS, vector_width, generator=torch.Generator().manual_seed(3))
-    return LiteLLM4Rec.create(config, vectors, torch.ones(N_ITEMS))
+    return LiteLLM4Rec.create(config, facts(vectors))
 
 
 class TestT5(SequenceModelContract):
@@ -103,7 +107,7 @@ def test_fixed_parts_get_no_gradient(setting: str, part: str):
 
 def test_dropout_is_set_at_every_place_of_the_backbone():
     config = LiteConfig(backbone="t5", from_scratch=True, shape=SHAPES["t5"], dropout=0.7)
-    model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32), torch.ones(N_ITEMS))
+    model = LiteLLM4Rec.create(config, facts(torch.zeros(N_ITEMS, 32)))
     rates = {
         module.p for module in model.backbone.modules() if isinstance(module, torch.nn.Dropout)
     }
@@ -113,9 +117,7 @@ def test_dropout_is_set_at_every_place_of_the_backbone():
 def test_pretrained_weights_are_loaded_from_a_folder(tmp_path):
     plain = T5EncoderModel(T5Config(**SHAPES["t5"], vocab_size=50))
     plain.save_pretrained(tmp_path)
-    model = LiteLLM4Rec.create(
-        LiteConfig(backbone=str(tmp_path)), torch.zeros(N_ITEMS, 32), torch.ones(N_ITEMS)
-    )
+    model = LiteLLM4Rec.create(LiteConfig(backbone=str(tmp_path)), facts(torch.zeros(N_ITEMS, 32)))
     expected = plain.encoder.block[0].layer[0].SelfAttention.q.weight
     found = model.backbone.model.encoder.block[0].layer[0].SelfAttention.q.weight
     assert torch.equal(found, expected)
@@ -126,7 +128,7 @@ def test_pretrained_bert_keeps_its_first_layers(tmp_path):
         BertConfig(**{**SHAPES["bert"], "num_hidden_layers": 3}, vocab_size=50)
     ).save_pretrained(tmp_path)
     config = LiteConfig(backbone=str(tmp_path), shape={"num_hidden_layers": 2})
-    model = LiteLLM4Rec.create(config, torch.zeros(N_ITEMS, 32), torch.ones(N_ITEMS))
+    model = LiteLLM4Rec.create(config, facts(torch.zeros(N_ITEMS, 32)))
     assert len(model.backbone.model.encoder.layer) == 2
 
 

@@ -3,6 +3,7 @@
 import torch
 
 from lite_llm4rec.losses import LossConfig
+from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 from lite_llm4rec.train import StageConfig
 from tests.models.contract import N_ITEMS, EveryPositionContract
@@ -10,7 +11,7 @@ from tests.models.contract import N_ITEMS, EveryPositionContract
 
 def make(loss: LossConfig) -> SASRec:
     config = SASRecConfig(width=32, blocks=1, history_length=5, dropout=0.0, loss=loss)
-    return SASRec.create(config, torch.empty(N_ITEMS, 0), torch.ones(N_ITEMS))
+    return SASRec.create(config, CatalogueFacts(torch.empty(N_ITEMS, 0), torch.ones(N_ITEMS)))
 
 
 class TestFull(EveryPositionContract):

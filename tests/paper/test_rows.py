@@ -52,6 +52,10 @@ def test_losses_by_name():
         "SASRec, sampled softmax (64 shared negatives)"
     )
     assert named(name="bce", negatives=1) == "SASRec, BCE (1 negatives)"
+    pretrained = {**settings(name="bce", negatives=1), "pretrain": {"strategy": "all"}}
+    assert rows.model({"model": "S3-Rec", "settings": pretrained}) == (
+        "S3-Rec, pre-trained, BCE (1 negatives)"
+    )
 
 
 def test_an_ablation_is_a_table_of_questions_in_the_plans_order(evaluation, tmp_path: Path):  # noqa: F811
