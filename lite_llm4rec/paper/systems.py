@@ -54,7 +54,10 @@ def published(row: str) -> dict[str, tuple[float, ...]]:
 
 
 SYSTEMS = (
+    System("BERT4Rec", "bert4rec", published=published("BERT4Rec")),
     System("SASRec", "sasrec", published=published("SASRec")),
+    System("S3-Rec", "s3rec", published=published("S3-Rec")),
+    System("FDSA", "fdsa", published=published("FDSA")),
     System("Lite-LLM4Rec small, sampling", "cpu/small", published=published(SAMPLING)),
     System(
         "Lite-LLM4Rec small, all",
