@@ -46,6 +46,9 @@ def train(
     init_from: Annotated[
         Path | None, typer.Option(help="Go on from this run folder, with new data.")
     ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time for training; then the best so far is kept.", min=0)
+    ] = None,
     record: Annotated[
         Path | None, typer.Option(help="Also write the result as results/<experiment>/<cell>.json.")
     ] = None,
@@ -75,6 +78,7 @@ def train(
     result = train_run(
         dataset, chosen, out, vectors=brought, init_from=init_from, device=device,
         devices=devices, restart=restart, record=record, progress=not quiet,
+        max_seconds=None if minutes is None else 60 * minutes,
     )  # fmt: skip
     if as_json:
         print_json(result.to_dict())

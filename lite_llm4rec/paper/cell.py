@@ -9,7 +9,7 @@ from typing import Any
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sources import load
-from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
 
 
 class NotHereError(LiteLLM4RecError):
@@ -39,6 +39,10 @@ class Bench:
     root: Path | None = None
     budget: float | None = None
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.budget is not None and self.budget <= 0:
+            raise ConfigError(f"A budget of {self.budget:g} s trains nothing.", "--budget 30")
 
     def dataset(self, name: str) -> Dataset:
         """Load a named data set; the last one is kept."""

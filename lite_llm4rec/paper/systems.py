@@ -15,8 +15,7 @@ from lite_llm4rec.training_run import train_run
 
 SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
 EVERY_PREFIX = ('joint.strategy="all"', 'vector.strategy="all"')
-PAPER_PRESETS = {
-    "ml-1m": "paper/ml-1m",
+PAPER_PRESETS = {  # others are trained as ML-1M is
     "amazon-movies-2018": "paper/movies",
     "amazon-toys-2018": "paper/toys",
     "amazon-toys-2014": "paper/toys",
@@ -73,7 +72,8 @@ SYSTEMS = (
 
 def preset_of(system: System, dataset: Dataset, seed: int) -> Preset:
     """Return the settings that train a system on a data set."""
-    named = PAPER_PRESETS[dataset.name] if system.preset == "paper" else system.preset
+    own = PAPER_PRESETS.get(dataset.name, "paper/ml-1m")
+    named = own if system.preset == "paper" else system.preset
     return load_preset(preset_for(named, dataset), list(system.settings), seed)
 
 

@@ -27,6 +27,14 @@ def test_train_prints_results_and_leaves_a_run_folder(world: World, first: Resul
     assert Recommender.load(folder).evaluations[1].metrics["recall@10"] > 0.9
 
 
+def test_train_within_a_given_time(world: World, tmp_path: Path):
+    result = train(
+        world, tmp_path / "run", "--minutes", 0.001, "--set", "vector.epochs=2000", "--json"
+    )
+    assert result.status == 0, result.err
+    assert result.json["stages"][0]["cut"] and result.json["stages"][0]["epochs"] < 2000
+
+
 def test_train_can_be_silent_and_give_json(world: World, tmp_path: Path):
     record = tmp_path / "results" / "mine" / "cell.json"
     result = train(

@@ -40,6 +40,11 @@ def test_a_table_that_the_paper_does_not_have():
         cells(["tabel4"], "ml-1m", [0])
 
 
+def test_a_budget_of_nothing_is_refused(tmp_path: Path):
+    with pytest.raises(ConfigError, match="trains nothing"):
+        Bench(tmp_path, tmp_path, budget=0.0)
+
+
 def test_counting_is_exact(bench: Bench, small_ring: Dataset):
     reproduce(cells(["table3"], "ml-1m", [0]), bench, SILENT)
     record = json.loads((bench.records / "table3" / "ml-1m.statistics.json").read_text())
