@@ -173,7 +173,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         examples = self.examples(self.current_epoch)
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
-        tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
+        log = self.split.interactions
+        tensors = make_batch(log.items, mine.starts, mine.targets, log.users)
         every = isinstance(self.model, EveryPositionModel)
         self.taught = int(tensors.mask.sum()) if every else len(mine)
         loss = self.model.training_loss(tensors.to(self.device))
