@@ -21,6 +21,7 @@ from lite_llm4rec.models.base import GenerativeModel, RankedLists, ReadsCatalogu
 from lite_llm4rec.models.id_text import (
     STYLES,
     Prompts,
+    Style,
     WordTokens,
     number_items,
     pad_rows,
@@ -183,7 +184,6 @@ class GenerativeRec(GenerativeModel, ReadsCatalogue):
         catalogue = self.catalogue()
         targets = batch.targets.cpu()
         labels = catalogue.targets[targets].masked_fill(~catalogue.mask[targets], IGNORED)
-        # An autocast loss would be rounded; T5's own takes the logits as they come.
         total = torch.zeros((), device=batch.items.device)
         for task, rows in ((0, (~choose).nonzero()[:, 0]), (1, choose.nonzero()[:, 0])):
             if len(rows):
@@ -206,13 +206,13 @@ class GenerativeRec(GenerativeModel, ReadsCatalogue):
             When the style names the user alone and there is none.
         """
         batch = Batch(items, mask, items, users)
-        states, mask = self._encode(self._next_item(batch, torch.arange(len(items))), 0)
+        states, visible = self._encode(self._next_item(batch, torch.arange(len(items))), 0)
         catalogue = self.catalogue()
         only = [OnlyItems(catalogue.trie.to(items.device))] if self.config.constrained else []
         longest = catalogue.mask.shape[1] if only else self.config.max_target_tokens
         written = self.t5.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
-            attention_mask=mask.long(),
+            attention_mask=visible.long(),
             num_beams=max(self.config.beams, k),
             num_return_sequences=k,
             max_new_tokens=longest,
@@ -231,7 +231,8 @@ class GenerativeRec(GenerativeModel, ReadsCatalogue):
         """Return all items' answers, written anew when the numbers have changed."""
         numbers = self.numbers.cpu()
         if self._catalogue is None or not torch.equal(self._catalogue.numbers, numbers):
-            self._catalogue = Catalogue(self._words(), self.config.style, numbers)
+            vocabulary = self.t5.config.vocab_size  # T5's is rounded up from its tokenizer's
+            self._catalogue = Catalogue(self._words(), self.style, numbers, vocabulary)
         return self._catalogue
 
     def _words(self) -> WordTokens:
@@ -243,7 +244,10 @@ class GenerativeRec(GenerativeModel, ReadsCatalogue):
         states, mask = self._encode(prompts, task)
         encoded = BaseModelOutput(last_hidden_state=states)
         labels = labels.to(states.device)
-        logits = self.t5(encoder_outputs=encoded, attention_mask=mask.long(), labels=labels).logits
+        before = self.t5.prepare_decoder_input_ids_from_labels(labels)
+        logits = self.t5(
+            encoder_outputs=encoded, attention_mask=mask.long(), decoder_input_ids=before
+        ).logits
         return nn.functional.cross_entropy(
             logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="sum"
         )
@@ -335,9 +339,11 @@ class Catalogue:
     trie : IdTrie
     """
 
-    def __init__(self, words: WordTokens, style: str, numbers: torch.Tensor) -> None:
+    def __init__(
+        self, words: WordTokens, style: Style, numbers: torch.Tensor, vocabulary: int
+    ) -> None:
         self.numbers = numbers
-        rows = [words.target(STYLES[style], number) for number in numbers.tolist()]
+        rows = [words.target(style, number) for number in numbers.tolist()]
         self.targets, self.mask = pad_rows(rows)
         self.items = {number: item for item, number in enumerate(numbers.tolist())}
-        self.trie = IdTrie(rows, len(words.tokenizer))
+        self.trie = IdTrie(rows, vocabulary)

@@ -61,6 +61,7 @@ def load_t5(
 
 def save_shared_once(owner: nn.Module) -> None:
     """Let weights that stand under several names be in the state dict under the first alone."""
+    hooked: Any = owner  # torch does not type the two calls below
     first: dict[int, str] = {}
     twins: dict[str, str] = {}
     for name, value in owner.named_parameters(remove_duplicate=False):
@@ -76,5 +77,5 @@ def save_shared_once(owner: nn.Module) -> None:
             if prefix + name in state:
                 state[prefix + twin] = state[prefix + name]
 
-    owner.register_state_dict_post_hook(leave_out)
-    owner.register_load_state_dict_pre_hook(put_back)
+    hooked.register_state_dict_post_hook(leave_out)
+    hooked.register_load_state_dict_pre_hook(put_back)
