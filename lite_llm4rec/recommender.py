@@ -21,7 +21,7 @@ from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, evaluate
 from lite_llm4rec.item_vectors import check_vectors, describe_items, start_vectors
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, CausalLLM4Rec
+from lite_llm4rec.models import MODELS, CausalLLM4Rec, ReadsCatalogue, SequenceModel
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import (
     Preset,
@@ -112,6 +112,8 @@ class Recommender(Run):
         counts = split.train_counts().astype(np.int64)
         create: Any = MODELS[preset.model.kind].create
         model = create(preset.model, torch.from_numpy(vectors.copy()), torch.from_numpy(counts))
+        if isinstance(model, ReadsCatalogue):
+            model.read_catalogue(split.interactions, dataset.catalogue.titles())
         if init_from is not None:
             old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
             places = old.catalogue.lookup(dataset.catalogue.ids)
@@ -231,7 +233,7 @@ class Recommender(Run):
         allowed = self._allowed(exclude, candidates).to(device)
         self.model.to(device).eval()
         with torch.no_grad():
-            matrix = self.model.item_matrix()
+            matrix = self.model.item_matrix() if isinstance(self.model, SequenceModel) else None
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
@@ -255,6 +257,11 @@ class Recommender(Run):
             Compare what the items' text says, or the head's rows: who is recommended alike.
         """
         _check_k(k)
+        if not isinstance(self.model, SequenceModel):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model has no vectors of items to compare.",
+                "Ask a model that scores items, such as the default preset's.",
+            )
         if by not in ("text", "behaviour"):
             raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
         if by == "text" and not self.vectors.shape[1]:

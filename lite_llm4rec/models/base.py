@@ -136,6 +136,10 @@ class GenerativeModel(RankingModel):
     validation_cases: int
 
     @abstractmethod
+    def leaks(self) -> list[str]:
+        """Say how its numbers tell what is to be predicted; empty where they do not."""
+
+    @abstractmethod
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer's files: without them the weights cannot be used."""
 

@@ -161,6 +161,15 @@ class GenerativeRec(GenerativeModel, ReadsCatalogue):
         """Return what `skeleton` needs to build this model again."""
         return {"backbone": self.t5.config.to_dict(), "shape": [self.n_items, 0]}
 
+    def leaks(self) -> list[str]:
+        """Say so where neighbours in a history have neighbouring numbers."""
+        if self.config.numbering == "random":
+            return []
+        return [
+            "Items are written with numbers in the order of their first appearance, that of test"
+            " items included: the next number is often the next item."
+        ]
+
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer's files."""
         assert self.words is not None
