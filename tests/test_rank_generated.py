@@ -14,7 +14,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Targets, leave_one_out
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import evaluate, rank_cases
-from lite_llm4rec.models import GenerativeConfig
+from lite_llm4rec.models import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.base import GenerativeModel, RankedLists
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.rank_generated import rank_generated
@@ -130,22 +130,32 @@ def preset(**settings: Any) -> Preset:
 
 
 @pytest.fixture(scope="module")
-def trained(small_ring: Dataset) -> Recommender:
+def trained(ring: Dataset) -> Recommender:
     return Recommender.fit(
-        small_ring, preset(prompt_vectors=2, numbering="random"), device="cpu", progress=False,
+        ring, preset(prompt_vectors=2, numbering="random"), device="cpu", progress=False,
         measure=(),
     )  # fmt: skip
 
 
-def test_it_learns_what_always_follows(small_ring: Dataset, trained: Recommender):
-    found = trained.evaluate(small_ring, part="test")
+def test_it_learns_what_always_follows(ring: Dataset, trained: Recommender):
+    found = trained.evaluate(ring, part="test")
     assert found.metrics["recall@10"] > 0.9
     assert found.metrics["mrr"] > 0.5
     assert found.metrics["malformed"] == found.metrics["repeated"] == 0
     assert found.leaks == []
 
 
-def test_a_run_comes_back(trained: Recommender, small_ring: Dataset, tmp_path: Path):
+def test_unconstrained_it_has_learnt_to_write_items(ring: Dataset, trained: Recommender):
+    free = trained.model
+    assert isinstance(free, GenerativeRec)
+    before, free.config = free.config, replace(free.config, constrained=False)
+    found = evaluate(free, ring, leave_one_out(ring.interactions))
+    free.config = before
+    assert found.metrics["recall@10"] > 0.9
+    assert 0 < found.metrics["malformed"] + found.metrics["unknown"] < 0.5
+
+
+def test_a_run_comes_back(trained: Recommender, tmp_path: Path):
     loaded = Recommender.load(trained.save(tmp_path / "run"))
     histories = [["i03", "i04"], [], ["i10"]]
     first, second = (each.recommend(histories, 5) for each in (trained, loaded))
