@@ -9,11 +9,12 @@ from lite_llm4rec.config import from_dict, override, read_toml
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, nearest
-from lite_llm4rec.models import GenerativeConfig, LiteConfig, ModelConfig
+from lite_llm4rec.models import GenerativeConfig, LiteConfig, ModelConfig, PromptEncoderConfig
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
 SMALL = 120_000  # interactions
+ONE_TARGET = (LiteConfig, GenerativeConfig, PromptEncoderConfig)  # learnt per pass
 LONG_HISTORY = 30  # interactions per user, on average
 
 
@@ -92,7 +93,7 @@ class Preset:
 
     def _check_strategy(self, name: str) -> None:
         stage = getattr(self, name)
-        one_target = isinstance(self.model, LiteConfig | GenerativeConfig)
+        one_target = isinstance(self.model, ONE_TARGET)
         if stage and stage.strategy == "positions" and one_target:
             whose = "the paper's model" if self.model.kind == "lite" else self.model.kind
             raise ConfigError(

@@ -11,16 +11,19 @@ from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
 from lite_llm4rec.models.generative import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.models.nearest_text import NearestText
+from lite_llm4rec.models.next_number import NextNumber
 from lite_llm4rec.models.popularity import Popularity
+from lite_llm4rec.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 
-Model = CausalLLM4Rec | GenerativeRec | LiteLLM4Rec | SASRec
-ModelConfig = LiteConfig | CausalConfig | GenerativeConfig | SASRecConfig
+Model = CausalLLM4Rec | GenerativeRec | LiteLLM4Rec | PromptEncoder | SASRec
+ModelConfig = LiteConfig | CausalConfig | GenerativeConfig | PromptEncoderConfig | SASRecConfig
 
 MODELS: dict[str, type[Model]] = {
     "causal": CausalLLM4Rec,
     "generative": GenerativeRec,
     "lite": LiteLLM4Rec,
+    "prompt-encoder": PromptEncoder,
     "sasrec": SASRec,
 }
 
@@ -28,6 +31,7 @@ TITLES = {
     "causal": "Lite-LLM4Rec, causal",
     "generative": "Generative (P5, POD, LightLM)",
     "lite": "Lite-LLM4Rec",
+    "prompt-encoder": "POD without a decoder",
     "sasrec": "SASRec",
 }
 
@@ -45,7 +49,10 @@ __all__ = [
     "Model",
     "ModelConfig",
     "NearestText",
+    "NextNumber",
     "Popularity",
+    "PromptEncoder",
+    "PromptEncoderConfig",
     "RankingModel",
     "ReadsCatalogue",
     "SASRec",
