@@ -12,7 +12,7 @@ from lite_llm4rec.card import METRIC_ORDER
 from lite_llm4rec.data.doctor import Report
 from lite_llm4rec.evaluate import Evaluation, Protocol
 from lite_llm4rec.lists import Recommendations
-from lite_llm4rec.models import TITLES
+from lite_llm4rec.models import title
 
 SHORT = {
     "recall@10": "R@10",
@@ -141,7 +141,7 @@ def show_run(
     n_items, width = config["shape"]
     console.print(f"{folder}: format {config['format_version']}, preset {preset['name']}")
     model = preset["model"]
-    parts = [TITLES[model.get("kind", "lite")], f"{n_items:,} items"]
+    parts = [title(model), f"{n_items:,} items"]
     parts += [f"text vectors of {width}"] if width else []
     parts += [f"Recommendation LLM {model['backbone']}"] if "backbone" in model else []
     console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")

@@ -1,5 +1,8 @@
 """Models. Each is one readable file; a new one is added to `MODELS`."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from lite_llm4rec.models.base import (
     EveryPositionModel,
     GenerativeModel,
@@ -29,11 +32,22 @@ MODELS: dict[str, type[Model]] = {
 
 TITLES = {
     "causal": "Lite-LLM4Rec, causal",
-    "generative": "Generative (P5, POD, LightLM)",
+    "generative": "Generative",
     "lite": "Lite-LLM4Rec",
     "prompt-encoder": "POD without a decoder",
     "sasrec": "SASRec",
 }
+STYLE_TITLES = {"p5": "P5", "pod": "POD", "lightlm": "LightLM"}
+
+
+def title(settings: Mapping[str, Any]) -> str:
+    """Name a model by its settings, as `config.to_dict` gives them.
+
+    >>> title({"kind": "generative", "style": "pod"}), title({"kind": "sasrec"})
+    ('POD', 'SASRec')
+    """
+    return STYLE_TITLES.get(settings.get("style", ""), TITLES[settings.get("kind", "lite")])
+
 
 __all__ = [
     "MODELS",
@@ -58,4 +72,5 @@ __all__ = [
     "SASRec",
     "SASRecConfig",
     "SequenceModel",
+    "title",
 ]

@@ -115,11 +115,13 @@ class PromptEncoder(SequenceModel, ReadsCatalogue):
         """Build it with weights to be filled in, from what `describe` gave."""
         values = dict(described["backbone"])
         t5 = T5EncoderModel(AutoConfig.for_model(values.pop("model_type"), **values))
-        return cls(t5, None, torch.full(tuple(described["shape"]), -1), config)
+        tokens = torch.full((described["shape"][0], described["tokens"]), -1)
+        return cls(t5, None, tokens, config)
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
-        return {"backbone": self.t5.config.to_dict(), "shape": list(self.tokens.shape)}
+        n_items, longest = self.tokens.shape
+        return {"backbone": self.t5.config.to_dict(), "shape": [n_items, 0], "tokens": longest}
 
     def read_catalogue(self, log: Interactions, titles: list[str]) -> None:
         """Tokenise every item's id or title."""
