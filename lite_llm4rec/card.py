@@ -10,7 +10,7 @@ from lite_llm4rec.models import CausalConfig, GenerativeConfig, title
 from lite_llm4rec.preset import Preset
 
 METRIC_ORDER = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
-OUTPUT_SHARES = {"malformed", "unknown", "repeated"}  # of a model that writes ids
+OUTPUT_SHARES = ("malformed", "unknown", "repeated")  # of a model that writes ids
 CURVE_ROWS = 12
 
 
@@ -62,12 +62,17 @@ def _measured(evaluation: Evaluation) -> str:
         "| metric | mean | interval |",
         "|---|---|---|",
     ]
-    for name in (*METRIC_ORDER, *sorted(OUTPUT_SHARES & evaluation.metrics.keys())):
+    for name in shown_metrics(evaluation):
         low, high = evaluation.intervals.get(name, (None, None))
         interval = "" if low is None else f"{low:.4f} – {high:.4f}"
         lines.append(f"| {name} | {evaluation.metrics[name]:.4f} | {interval} |")
     lines += ["", *[f"**Leak check:** {leak}" for leak in evaluation.leaks]]
     return "\n".join(lines).rstrip()
+
+
+def shown_metrics(evaluation: Evaluation) -> list[str]:
+    """Name the means to show, of a model that writes ids also what became of its outputs."""
+    return [*METRIC_ORDER, *(name for name in OUTPUT_SHARES if name in evaluation.metrics)]
 
 
 def _curve(curves: str) -> str:

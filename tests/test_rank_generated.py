@@ -21,6 +21,7 @@ from lite_llm4rec.rank_generated import rank_generated
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.train import StageConfig, Task
+from lite_llm4rec.training_run import train_run
 from tests.conftest import ring_tables
 
 SHAPE = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
@@ -185,3 +186,13 @@ def test_the_original_numbering_is_told(small_ring: Dataset):
     first = numbers[torch.from_numpy(small_ring.interactions.history(0).astype(np.int64))]
     assert first.tolist() == [1, 2, 3, 4, 5, 6]
     assert "first appearance" in recommender.evaluate(small_ring).leaks[0]
+
+
+def test_a_training_run_shows_what_numbers_alone_tell(small_ring: Dataset, tmp_path: Path):
+    short = replace(preset(style="p5"), vector=StageConfig(strategy="sampling", epochs=1))
+    run = train_run(small_ring, short, tmp_path / "run", device="cpu", progress=False)
+    assert run.model == "P5"
+    assert set(run.baselines) == {"popularity", "next number"}
+    card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
+    assert "writes ids of 20 items" in card
+    assert "| malformed | 0.0000 |" in card
