@@ -6,10 +6,11 @@ import json
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import TITLES, CausalConfig
+from lite_llm4rec.models import CausalConfig, GenerativeConfig, title
 from lite_llm4rec.preset import Preset
 
 METRIC_ORDER = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
+OUTPUT_SHARES = ("malformed", "unknown", "repeated")  # of a model that writes ids
 CURVE_ROWS = 12
 
 
@@ -20,9 +21,9 @@ def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curv
             [
                 "---\nlibrary_name: lite-llm4rec\ntags:\n- recommender-system\n"
                 "- sequential-recommendation\n---",
-                f"# {TITLES[preset.model.kind]}, preset `{preset.name}`",
-                f"Reads up to {preset.model.history_length} items of a history and scores "
-                f"{n_items:,} items in one pass. Scores are logits, not probabilities.",
+                f"# {title(to_dict(preset.model))}, preset `{preset.name}`",
+                f"Reads up to {preset.model.history_length} items of a history and "
+                f"{_scores(preset, n_items)}",
                 "```python\nfrom lite_llm4rec import Recommender\n\n"
                 'recommender = Recommender.load("this folder")\n'
                 "print(recommender.recommend([[…ids of one history…]], k=10))\n```",
@@ -34,6 +35,15 @@ def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curv
         )
         + "\n"
     )
+
+
+def _scores(preset: Preset, n_items: int) -> str:
+    if isinstance(preset.model, GenerativeConfig):
+        return (
+            f"writes ids of {n_items:,} items, {preset.model.beams} side by side. "
+            "Scores are log-probabilities of what it writes."
+        )
+    return f"scores {n_items:,} items in one pass. Scores are logits, not probabilities."
 
 
 def _new_items(preset: Preset) -> str:
@@ -52,12 +62,17 @@ def _measured(evaluation: Evaluation) -> str:
         "| metric | mean | interval |",
         "|---|---|---|",
     ]
-    for name in METRIC_ORDER:
+    for name in shown_metrics(evaluation):
         low, high = evaluation.intervals.get(name, (None, None))
         interval = "" if low is None else f"{low:.4f} – {high:.4f}"
         lines.append(f"| {name} | {evaluation.metrics[name]:.4f} | {interval} |")
     lines += ["", *[f"**Leak check:** {leak}" for leak in evaluation.leaks]]
     return "\n".join(lines).rstrip()
+
+
+def shown_metrics(evaluation: Evaluation) -> list[str]:
+    """Name the means to show, of a model that writes ids also what became of its outputs."""
+    return [*METRIC_ORDER, *(name for name in OUTPUT_SHARES if name in evaluation.metrics)]
 
 
 def _curve(curves: str) -> str:

@@ -17,8 +17,9 @@ from lite_llm4rec.data.sampling import STRATEGIES
 from lite_llm4rec.data.split import Split, Targets
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.metrics import CASE_METRICS, bootstrap_interval, bootstrap_means, coverage
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceModel
 from lite_llm4rec.rank import MAX_SCORE_BYTES, seen_items, target_ranks, top_k
+from lite_llm4rec.rank_generated import rank_generated
 
 Part = Literal["valid", "test"]
 HISTORY_BINS = (5, 10, 20, 50, 100)
@@ -60,7 +61,8 @@ class Evaluation:
     ----------
     metrics : dict
         Means over users; `coverage@10`; the share of cold items in the lists, `cold@10`, and
-        among the targets, `cold_targets`.
+        among the targets, `cold_targets`; of a model that writes ids the shares of outputs that
+        are `malformed`, `unknown` or `repeated`.
     intervals : dict
         95 % bootstrap interval over users of each mean.
     slices : dict
@@ -99,7 +101,7 @@ class Evaluation:
 
 @torch.no_grad()
 def evaluate(
-    model: SequenceModel,
+    model: RankingModel,
     dataset: Dataset,
     split: Split,
     part: Part = "test",
@@ -113,7 +115,7 @@ def evaluate(
 
     Parameters
     ----------
-    model : SequenceModel
+    model : RankingModel
     dataset, split : Dataset, Split
         The split must be of this dataset's interactions.
     part : "valid" or "test"
@@ -134,7 +136,7 @@ def evaluate(
     if len(targets) == 0:
         raise DataError(f"{split.name} has no {part} targets.", "Choose another split.")
     log = split.interactions
-    ranks, lists = rank_cases(
+    ranks, lists, shares = rank_and_count(
         model,
         log.items,
         targets,
@@ -147,6 +149,7 @@ def evaluate(
         name: _per_user(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
     }
     metrics = {name: float(values.mean()) for name, values in per_user.items()}
+    metrics.update(shares)
     metrics[f"coverage@{LIST_LENGTH}"] = coverage(lists, len(dataset.catalogue))
     cold = split.train_counts() == 0
     cases = _case_table(split, targets, ranks, cold)
@@ -165,7 +168,7 @@ def evaluate(
 
 
 def _protocol(
-    model: SequenceModel, dataset: Dataset, split: Split, part: Part, seen_filter: bool
+    model: RankingModel, dataset: Dataset, split: Split, part: Part, seen_filter: bool
 ) -> Protocol:
     log = split.interactions
     return Protocol(
@@ -199,9 +202,14 @@ def _case_table(
     )
 
 
+def rank_cases(model: RankingModel, items: Ints, targets: Targets, **how: Any) -> tuple[Ints, Ints]:
+    """Rank each case's target and list the best items: `rank_and_count` without its shares."""
+    return rank_and_count(model, items, targets, **how)[:2]
+
+
 @torch.no_grad()
-def rank_cases(
-    model: SequenceModel,
+def rank_and_count(
+    model: RankingModel,
     items: Ints,
     targets: Targets,
     *,
@@ -210,7 +218,7 @@ def rank_cases(
     batch: int = 256,
     max_score_bytes: int = MAX_SCORE_BYTES,
     renumbering: Ints | None = None,
-) -> tuple[Ints, Ints]:
+) -> tuple[Ints, Ints, dict[str, float]]:
     """Rank each case's target and list the best items.
 
     Parameters
@@ -226,9 +234,16 @@ def rank_cases(
         (cases,) int64.
     lists : numpy.ndarray
         (cases, 10) item numbers, −1 where there is none.
+    shares : dict
+        Of a model that writes ids: see `rank_generated`.
     """
     model.eval()
     model.to(device)
+    if isinstance(model, GenerativeModel):
+        return rank_generated(
+            model, items, targets, seen_filter=seen_filter, device=device, list_length=LIST_LENGTH
+        )
+    assert isinstance(model, SequenceModel)
     matrix = model.item_matrix()
     if renumbering is None:
         renumbering = np.arange(len(matrix))
@@ -246,7 +261,7 @@ def rank_cases(
         lists.append(
             top_k(users, matrix, min(LIST_LENGTH, len(matrix)), seen, None, max_score_bytes)[0]
         )
-    return torch.cat(ranks).cpu().numpy(), torch.cat(lists).cpu().numpy()
+    return torch.cat(ranks).cpu().numpy(), torch.cat(lists).cpu().numpy(), {}
 
 
 def encode_cases(model: SequenceModel, items: Ints, cases: Targets, device: str) -> torch.Tensor:
@@ -257,7 +272,7 @@ def encode_cases(model: SequenceModel, items: Ints, cases: Targets, device: str)
 
 
 def leak_checks(
-    model: SequenceModel,
+    model: RankingModel,
     split: Split,
     targets: Targets,
     ranks: Ints,
@@ -268,7 +283,8 @@ def leak_checks(
     """Check what would make a number worthless; each finding is a sentence.
 
     A target that training may see, histories out of order, and ranks that change when items are
-    renumbered (on a sample of 512 cases).
+    renumbered (on a sample of 512 cases). A model that writes ids has learnt their numbers, so
+    renumbering must change it; it says itself whether they tell too much.
     """
     found = []
     visited = np.zeros(len(split.interactions), bool)
@@ -280,6 +296,8 @@ def leak_checks(
         )
     if _out_of_order(split):
         found.append("Histories are not in the order of time.")
+    if isinstance(model, GenerativeModel):
+        return [*found, *model.leaks()]
     sample = np.arange(min(512, len(targets)))
     permutation = np.random.default_rng(0).permutation(split.interactions.n_items)
     renumbered = rank_cases(

@@ -61,7 +61,13 @@ def catalogue_facts(
     """
     reads = getattr(preset.model, "reads_attributes", False)
     attributes = read_attributes(dataset.catalogue) if reads else None
-    return CatalogueFacts(torch.from_numpy(vectors.copy()), torch.from_numpy(counts), attributes)
+    return CatalogueFacts(
+        torch.from_numpy(vectors.copy()),
+        torch.from_numpy(counts),
+        attributes,
+        dataset.interactions.items,
+        dataset.catalogue.titles(),
+    )
 
 
 def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:

@@ -8,11 +8,11 @@ import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
 
-from lite_llm4rec.card import METRIC_ORDER
+from lite_llm4rec.card import METRIC_ORDER, shown_metrics
 from lite_llm4rec.data.doctor import Report
 from lite_llm4rec.evaluate import Evaluation, Protocol
 from lite_llm4rec.lists import Recommendations
-from lite_llm4rec.models import TITLES
+from lite_llm4rec.models import title
 
 SHORT = {
     "recall@10": "R@10",
@@ -81,7 +81,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     table = Table()
     for heading in ("metric", "mean", "95 % interval"):
         table.add_column(heading, justify="left" if heading == "metric" else "right")
-    for name in METRIC_ORDER:
+    for name in shown_metrics(evaluation):
         interval = evaluation.intervals.get(name)
         shown = f"{interval[0]:.4f} – {interval[1]:.4f}" if interval else ""
         table.add_row(name, f"{evaluation.metrics[name]:.4f}", shown)
@@ -90,8 +90,9 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     for leak in evaluation.leaks:
         console.print(f"[red]leak[/red] {leak}")
     if not evaluation.leaks:
+        numbers = "were drawn" if "malformed" in evaluation.metrics else "do not matter"
         console.print(
-            "Leak checks passed: no target in training, order kept, numbering does not matter."
+            f"Leak checks passed: no target in training, order kept, items' numbers {numbers}."
         )
     if evaluation.repeats:
         console.print(f"{evaluation.repeats:,} targets occur in their own history.")
@@ -141,7 +142,7 @@ def show_run(
     n_items, width = config["shape"]
     console.print(f"{folder}: format {config['format_version']}, preset {preset['name']}")
     model = preset["model"]
-    parts = [TITLES[model.get("kind", "lite")], f"{n_items:,} items"]
+    parts = [title(model), f"{n_items:,} items"]
     parts += [f"text vectors of {width}"] if width else []
     parts += [f"Recommendation LLM {model['backbone']}"] if "backbone" in model else []
     console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")

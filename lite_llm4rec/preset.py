@@ -9,11 +9,19 @@ from lite_llm4rec.config import from_dict, override, read_toml
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, nearest
-from lite_llm4rec.models import MODELS, LiteConfig, ModelConfig, PretrainedModel
+from lite_llm4rec.models import (
+    MODELS,
+    GenerativeConfig,
+    LiteConfig,
+    ModelConfig,
+    PretrainedModel,
+    PromptEncoderConfig,
+)
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
 SMALL = 120_000  # interactions
+ONE_TARGET = (LiteConfig, GenerativeConfig, PromptEncoderConfig)  # learnt per pass
 LONG_HISTORY = 30  # interactions per user, on average
 
 
@@ -102,9 +110,11 @@ class Preset:
 
     def _check_strategy(self, name: str) -> None:
         stage = getattr(self, name)
-        if stage and stage.strategy == "positions" and isinstance(self.model, LiteConfig):
+        one_target = isinstance(self.model, ONE_TARGET)
+        if stage and stage.strategy == "positions" and one_target:
+            whose = "the paper's model" if self.model.kind == "lite" else self.model.kind
             raise ConfigError(
-                f"{name}.strategy is 'positions', but the paper's model learns one target per pass"
+                f"{name}.strategy is 'positions', but {whose} learns one target per pass"
                 " and would miss most of them.",
                 'Set strategy = "sampling" or "all", or model.kind = "causal".',
             )

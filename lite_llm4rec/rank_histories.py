@@ -6,14 +6,15 @@ import torch
 
 from lite_llm4rec.data.batching import from_lists
 from lite_llm4rec.data.interactions import Ints
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceModel
 from lite_llm4rec.rank import Seen, top_k
+from lite_llm4rec.rank_generated import BATCH
 
 
 @torch.no_grad()
 def rank_histories(
-    model: SequenceModel,
-    matrix: torch.Tensor,
+    model: RankingModel,
+    matrix: torch.Tensor | None,
     counts: npt.NDArray[np.int64],
     histories: list[Ints],
     k: int,
@@ -24,10 +25,10 @@ def rank_histories(
 
     Parameters
     ----------
-    model : SequenceModel
+    model : RankingModel
         On the device of `allowed`.
-    matrix : torch.Tensor
-        (N, dim) its item matrix.
+    matrix : torch.Tensor, optional
+        (N, dim) its item matrix; a model that writes ids has none.
     counts : numpy.ndarray
         (N,) what empty histories are ranked by.
     histories : list of numpy.ndarray
@@ -40,7 +41,8 @@ def rank_histories(
     Returns
     -------
     items, scores : torch.Tensor
-        (histories, k) best first, −1 and −inf where there is none.
+        (histories, k) best first, −1 and −inf where there is none. A model that writes ids knows
+        no more items than it has beams, so that a row may hold fewer than k.
     """
     items = torch.full((len(histories), k), -1)
     scores = torch.full((len(histories), k), -torch.inf)
@@ -48,9 +50,13 @@ def rank_histories(
     if len(known):
         chosen = [histories[row] for row in known]
         padded, mask = from_lists(chosen, model.history_length)
-        users = model.user_vectors(padded.to(allowed.device), mask.to(allowed.device))
+        padded, mask = padded.to(allowed.device), mask.to(allowed.device)
         seen = None if include_seen else _seen(chosen)
-        found, values = top_k(users, matrix, k, seen, allowed)
+        if isinstance(model, GenerativeModel):
+            found, values = _write(model, padded, mask, k, seen, allowed)
+        else:
+            assert isinstance(model, SequenceModel) and matrix is not None
+            found, values = top_k(model.user_vectors(padded, mask), matrix, k, seen, allowed)
         items[known], scores[known] = found.cpu(), values.cpu()
     if len(known) < len(histories):
         popular = torch.from_numpy(counts)[:, None].float()
@@ -58,6 +64,34 @@ def rank_histories(
         empty = np.setdiff1d(np.arange(len(histories)), known)
         items[empty], scores[empty] = found, values
     return items, scores
+
+
+def _write(
+    model: GenerativeModel,
+    items: torch.Tensor,
+    mask: torch.Tensor,
+    k: int,
+    seen: Seen | None,
+    allowed: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Write lists, some histories at a time, and close the gaps where nothing may be shown."""
+    parts = [
+        model.ranked_lists(
+            None, items[first : first + BATCH], mask[first : first + BATCH], max(k, model.beams)
+        )
+        for first in range(0, len(items), BATCH)
+    ]
+    found = torch.cat([part.items for part in parts])
+    scores = torch.cat([part.scores for part in parts])
+    shown = (found >= 0) & allowed.cpu()[found]
+    if seen is not None:
+        hidden = torch.zeros(len(found), len(allowed), dtype=torch.bool)
+        hidden[seen.rows, seen.items] = True
+        shown &= ~hidden.gather(1, found.clamp(min=0))
+    order = (~shown).int().argsort(dim=1, stable=True)[:, :k]
+    shown = shown.gather(1, order)
+    found = found.gather(1, order).masked_fill(~shown, -1)
+    return found, scores.gather(1, order).masked_fill(~shown, -torch.inf)
 
 
 def _seen(histories: list[Ints]) -> Seen:

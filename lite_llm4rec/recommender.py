@@ -28,7 +28,7 @@ from lite_llm4rec.item_vectors import (
     start_vectors,
 )
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, CausalLLM4Rec
+from lite_llm4rec.models import MODELS, CausalLLM4Rec, SequenceModel
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import (
@@ -239,7 +239,7 @@ class Recommender(Run):
         allowed = self._allowed(exclude, candidates).to(device)
         self.model.to(device).eval()
         with torch.no_grad():
-            matrix = self.model.item_matrix()
+            matrix = self.model.item_matrix() if isinstance(self.model, SequenceModel) else None
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
@@ -263,6 +263,11 @@ class Recommender(Run):
             Compare what the items' text says, or the head's rows: who is recommended alike.
         """
         _check_k(k)
+        if not isinstance(self.model, SequenceModel):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model has no vectors of items to compare.",
+                "Ask a model that scores items, such as the default preset's.",
+            )
         if by not in ("text", "behaviour"):
             raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
         if by == "text" and not self.vectors.shape[1]:

@@ -13,7 +13,7 @@ from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, Model
+from lite_llm4rec.models import MODELS, GenerativeModel, Model
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -91,6 +91,8 @@ def write_run(run: Run, target: Path) -> Path:
         store.write_evaluations(folder, run.stages, run.evaluations)
         card = model_card(run.preset, run.evaluations, len(run.catalogue), run.curves)
         (folder / store.CARD).write_text(card, encoding="utf-8")
+        if isinstance(run.model, GenerativeModel):
+            run.model.save_tokenizer(folder / store.TOKENIZER)
         if run.item_llm is not None:
             run.item_llm.save(folder / store.ITEM_LLM)
     return target
@@ -113,6 +115,8 @@ def read_run(folder: Path) -> Run:
         model.load_state_dict(store.read_weights(folder))
     except RuntimeError as error:
         raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
+    if isinstance(model, GenerativeModel):
+        model.load_tokenizer(folder / store.TOKENIZER)
     metrics = store.read_metrics(folder)
     curves = folder / store.CURVES
     return Run(

@@ -31,12 +31,13 @@ CONFIG, MODEL, CATALOGUE, VECTORS = (
     "catalogue.parquet",
     "item_vectors.safetensors",
 )
-METRICS, CASES, CURVES, CARD, ITEM_LLM = (
+METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER = (
     "metrics.json",
     "test_cases.parquet",
     "curves.csv",
     "README.md",
     "item_llm",
+    "tokenizer",
 )
 COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
 _TAKE_ANOTHER = "Copy or train it again."

@@ -1,4 +1,4 @@
-"""`fit()`: one training stage of a SequenceModel on Lightning, that can be killed and resumed.
+"""`fit()`: one training stage of a RankingModel on Lightning, that can be killed and resumed.
 
 A step is a function of (seed, epoch, step): which examples it sees and its dropout. So resuming
 needs no hidden state and ends where the uninterrupted run would.
@@ -23,11 +23,11 @@ from lite_llm4rec.config import check_shares
 from lite_llm4rec.curves import next_version
 from lite_llm4rec.data.batching import Batch, make_batch
 from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
-from lite_llm4rec.data.split import Split
+from lite_llm4rec.data.split import Split, Targets
 from lite_llm4rec.errors import ConfigError, TrainingError, nearest
 from lite_llm4rec.evaluate import rank_cases
 from lite_llm4rec.metrics import CASE_METRICS
-from lite_llm4rec.models.base import PretrainedModel, SequenceModel
+from lite_llm4rec.models.base import GenerativeModel, PretrainedModel, RankingModel
 from lite_llm4rec.training_callbacks import AtomicCheckpoints, Budget, Progress, Resume
 
 SELECTED_BY = "recall@10"
@@ -125,7 +125,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
 
     def __init__(
         self,
-        model: SequenceModel,
+        model: RankingModel,
         split: Split,
         stage: StageConfig,
         seed: int,
@@ -175,7 +175,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         examples = self.examples(self.current_epoch)
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
-        tensors = make_batch(self.split.interactions.items, mine.starts, mine.targets)
+        log = self.split.interactions
+        tensors = make_batch(log.items, mine.starts, mine.targets, log.users)
         self.taught = self.model.taught(tensors)
         loss = self.loss(tensors.to(self.device))
         if not torch.isfinite(loss):
@@ -194,11 +195,18 @@ class Task(pl.LightningModule):  # type: ignore[misc]
             return self.model.pretraining_loss(batch)
         return self.model.training_loss(batch)
 
+    def validation_targets(self) -> Targets:
+        """Return all validation targets; for a model that writes ids the same few each time."""
+        valid = self.split.valid
+        if not isinstance(self.model, GenerativeModel):
+            return valid
+        drawn = np.random.default_rng(0).permutation(len(valid))[: self.model.validation_cases]
+        return valid.take(np.sort(drawn))
+
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         """Rank this device's share of the validation targets; sums are exact over devices."""
-        cases = self.split.valid.take(
-            np.arange(self.global_rank, len(self.split.valid), self.trainer.world_size)
-        )
+        valid = self.validation_targets()
+        cases = valid.take(np.arange(self.global_rank, len(valid), self.trainer.world_size))
         with torch.autocast(self.device.type, enabled=False):  # bf16 scores would tie
             ranks, _ = rank_cases(
                 self.model,
@@ -209,7 +217,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
             )
         for name, metric in CASE_METRICS.items():
             total = torch.tensor(float(metric(ranks).sum()), device=self.device)
-            mean = self.trainer.strategy.reduce(total, reduce_op="sum") / len(self.split.valid)
+            mean = self.trainer.strategy.reduce(total, reduce_op="sum") / len(valid)
             self.log(name, mean, batch_size=1)
 
     def on_validation_model_train(self) -> None:
@@ -252,7 +260,7 @@ def learning_rate_factor(step: int, total: int, stage: StageConfig) -> float:
 
 
 def fit(
-    model: SequenceModel,
+    model: RankingModel,
     split: Split,
     stage: StageConfig,
     folder: Path,

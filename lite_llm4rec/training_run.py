@@ -17,7 +17,15 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Evaluation, evaluate
-from lite_llm4rec.models import TITLES, NearestText, Popularity, SequenceModel
+from lite_llm4rec.models import (
+    GenerativeConfig,
+    GenerativeRec,
+    NearestText,
+    NextNumber,
+    Popularity,
+    RankingModel,
+    title,
+)
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_split
 from lite_llm4rec.recommender import Recommender
@@ -122,13 +130,16 @@ def train_run(
         devices=devices,
         progress=progress,
         max_seconds=max_seconds,
+        measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
     )
     where = Machine(device, devices).name()
     recommender.evaluate(dataset, split, "valid", device=where)
     evaluation = recommender.evaluate(dataset, split, "test", device=where)
     seconds = sum(row["seconds"] for row in recommender.stages)
     baselines = _baselines(dataset, split, recommender)
-    run = TrainingRun(TITLES[preset.model.kind], baselines, evaluation, recommender.stages, seconds)
+    run = TrainingRun(
+        title(to_dict(preset.model)), baselines, evaluation, recommender.stages, seconds
+    )
     if is_main_process():
         recommender.save(out)
         if record is not None:
@@ -138,12 +149,14 @@ def train_run(
 
 
 def _baselines(dataset: Dataset, split: Split, trained: Recommender) -> dict[str, Evaluation]:
-    """Measure what needs no training: popularity, and the text nearest to the last item's."""
-    models: dict[str, SequenceModel] = {
+    """Measure what needs no training: popularity, nearest text, and what ids alone tell."""
+    models: dict[str, RankingModel] = {
         "popularity": Popularity(torch.from_numpy(split.train_counts()))
     }
     if trained.vectors.shape[1]:
         models["nearest text"] = NearestText(torch.from_numpy(trained.vectors))
+    if isinstance(trained.model, GenerativeRec):
+        models["next number"] = NextNumber(trained.model.numbers)
     seen_filter = not trained.preset.repeats
     return {
         name: evaluate(model, dataset, split, seen_filter=seen_filter)

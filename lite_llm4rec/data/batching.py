@@ -21,11 +21,14 @@ class Batch:
         (batch, length) bool, True where there is an item.
     following : torch.Tensor
         (batch, length) int64, the item that came next after each position.
+    users : torch.Tensor, optional
+        (batch,) int64 user numbers.
     """
 
     items: torch.Tensor
     mask: torch.Tensor
     following: torch.Tensor
+    users: torch.Tensor | None = None
 
     @property
     def targets(self) -> torch.Tensor:
@@ -41,10 +44,11 @@ class Batch:
 
     def to(self, device: torch.device | str) -> "Batch":
         """Move to a device."""
-        return Batch(self.items.to(device), self.mask.to(device), self.following.to(device))
+        users = None if self.users is None else self.users.to(device)
+        return Batch(self.items.to(device), self.mask.to(device), self.following.to(device), users)
 
 
-def make_batch(items: Ints, starts: Ints, targets: Ints) -> Batch:
+def make_batch(items: Ints, starts: Ints, targets: Ints, users: Ints | None = None) -> Batch:
     """Pad the histories `items[starts:targets]` to the longest of them.
 
     Parameters
@@ -53,10 +57,13 @@ def make_batch(items: Ints, starts: Ints, targets: Ints) -> Batch:
         (interactions,) a log's items.
     starts, targets : numpy.ndarray
         (batch,) positions; `starts < targets`.
+    users : numpy.ndarray, optional
+        (interactions,) the log's users.
     """
     histories, mask = pad(items, starts, targets)
     following, _ = pad(items, starts + 1, targets + 1)
-    return Batch(histories, mask, following)
+    mine = None if users is None else torch.from_numpy(users[targets].astype(np.int64))
+    return Batch(histories, mask, following, mine)
 
 
 def pad(items: Ints, starts: Ints, ends: Ints) -> tuple[torch.Tensor, torch.Tensor]:

@@ -87,10 +87,7 @@ class Backbone(nn.Module):
         DownloadError
             When the model cannot be had.
         """
-        config = _config(name, from_scratch)
-        _change(config, shape, name)
-        if not from_scratch:
-            _check_pretrained(shape, name)
+        config = read_config(name, from_scratch=from_scratch, shape=shape)
         weights = None if from_scratch else name
         return cls.build(config, dropout=dropout, weights=weights, causal=causal)
 
@@ -104,9 +101,7 @@ class Backbone(nn.Module):
         causal: bool = False,
     ) -> "Backbone":
         """Build from a transformers config, from scratch unless `weights` names a model."""
-        for key in DROPOUT:
-            if hasattr(config, key):
-                setattr(config, key, dropout)
+        set_dropout(config, dropout)
         kind = T5EncoderModel if config.model_type == "t5" else AutoModel
         if weights is not None:
             return cls(load_pretrained(kind, str(weights), config=config), causal=causal)
@@ -153,6 +148,22 @@ def _look_back(mask: torch.Tensor, kind: torch.dtype) -> torch.Tensor:
     return torch.zeros(hidden.shape, dtype=kind, device=mask.device).masked_fill(
         hidden, torch.finfo(kind).min
     )
+
+
+def read_config(name: str, *, from_scratch: bool, shape: dict[str, Any]) -> Any:
+    """Read a model's own config and change it; see `Backbone.load`."""
+    config = _config(name, from_scratch)
+    _change(config, shape, name)
+    if not from_scratch:
+        _check_pretrained(shape, name)
+    return config
+
+
+def set_dropout(config: Any, dropout: float) -> None:
+    """Set the rate at every place where a model has a dropout of its own."""
+    for key in DROPOUT:
+        if hasattr(config, key):
+            setattr(config, key, dropout)
 
 
 def _config(name: str, from_scratch: bool) -> Any:

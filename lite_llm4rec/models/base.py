@@ -1,13 +1,17 @@
 """What a model must offer."""
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
 from lite_llm4rec.data.attributes import Attributes
 from lite_llm4rec.data.batching import Batch
+from lite_llm4rec.data.interactions import Ints
 
 
 @dataclass(frozen=True)
@@ -22,17 +26,22 @@ class CatalogueFacts:
         (N,) training interactions of each item.
     attributes : Attributes, optional
         Given to a model whose config says `reads_attributes`.
+    walk : numpy.ndarray
+        (interactions,) the items of all users' whole histories one behind the other, for a model
+        that numbers items by their first appearance.
+    titles : sequence of str
+        (N,).
     """
 
     vectors: torch.Tensor
     counts: torch.Tensor
     attributes: Attributes | None = None
+    walk: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    titles: Sequence[str] = ()
 
 
-class SequenceModel(nn.Module, ABC):
-    """A model that scores items by user vector · item vector.
-
-    Scoring, ranking, evaluation and serving are written once on these three methods.
+class RankingModel(nn.Module, ABC):
+    """A model that can be trained, evaluated and asked: a `SequenceModel` or a `GenerativeModel`.
 
     Attributes
     ----------
@@ -41,6 +50,21 @@ class SequenceModel(nn.Module, ABC):
     """
 
     history_length: int
+
+    @abstractmethod
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """Return the mean loss of a batch, a scalar."""
+
+    def taught(self, batch: Batch) -> int:
+        """Count the targets that a batch teaches."""
+        return len(batch.items)
+
+
+class SequenceModel(RankingModel):
+    """A model that scores items by user vector · item vector.
+
+    Scoring, ranking, evaluation and serving are written once on these methods.
+    """
 
     @abstractmethod
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -66,14 +90,6 @@ class SequenceModel(nn.Module, ABC):
     def behaviour_vectors(self) -> torch.Tensor:
         """Return what tells which items are recommended alike, (N, dim)."""
         return self.item_matrix()
-
-    @abstractmethod
-    def training_loss(self, batch: Batch) -> torch.Tensor:
-        """Return the mean loss of a batch, a scalar."""
-
-    def taught(self, batch: Batch) -> int:
-        """Count the targets that a batch teaches."""
-        return len(batch.items)
 
     def scores(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Score the whole catalogue, (batch, N) logits. `rank` does this in bounded memory."""
@@ -125,3 +141,75 @@ class PretrainedModel(EveryPositionModel):
     @abstractmethod
     def pretraining_only(self) -> list[nn.Module]:
         """Return the parts that learn in pre-training alone."""
+
+
+@dataclass(frozen=True)
+class RankedLists:
+    """What a model wrote, each output in its place.
+
+    Attributes
+    ----------
+    items : torch.Tensor
+        (batch, k) int64 item numbers, best first; −1 where the output was no item, or one that
+        stands further up.
+    scores : torch.Tensor
+        (batch, k) log-probabilities of the outputs, −inf where there was none.
+    malformed, unknown, repeated : int
+        Of all outputs those that are no item's text, that name an item which is not in the
+        catalogue, and that name one again.
+    """
+
+    items: torch.Tensor
+    scores: torch.Tensor
+    malformed: int
+    unknown: int
+    repeated: int
+
+
+class GenerativeModel(RankingModel):
+    """A model that writes the next item as text: it gives lists, not a score for every item.
+
+    Attributes
+    ----------
+    n_items : int
+        The size of the catalogue.
+    beams : int
+        How many outputs it writes side by side.
+    validation_cases : int
+        How many validation targets select the best epoch: writing takes thousands of times as
+        long as scoring, and all of them after each epoch would outlast the training.
+    """
+
+    n_items: int
+    beams: int
+    validation_cases: int
+
+    @abstractmethod
+    def leaks(self) -> list[str]:
+        """Say how its numbers tell what is to be predicted; empty where they do not."""
+
+    @abstractmethod
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer's files: without them the weights cannot be used."""
+
+    @abstractmethod
+    def load_tokenizer(self, folder: Path) -> None:
+        """Read what `save_tokenizer` wrote."""
+
+    @abstractmethod
+    def ranked_lists(
+        self, users: torch.Tensor | None, items: torch.Tensor, mask: torch.Tensor, k: int
+    ) -> RankedLists:
+        """Write the best items of each history.
+
+        Parameters
+        ----------
+        users : torch.Tensor, optional
+            (batch,) int64 user numbers of the log that it was trained on.
+        items : torch.Tensor
+            (batch, length) int64 item numbers in time order.
+        mask : torch.Tensor
+            (batch, length) bool, True where there is an item; each row has at least one.
+        k : int
+            How many outputs.
+        """

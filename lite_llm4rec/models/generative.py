@@ -1,0 +1,354 @@
+"""P5, POD and LightLM: a T5 that reads a history as text and writes the next item's id.
+
+Source: Geng et al., *Recommendation as Language Processing*, RecSys 2022; Li et al., *Prompt
+Distillation for Efficient LLM-based Recommendation*, CIKM 2023; Mei & Zhang, *LightLM*, 2023.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import nn
+from transformers import AutoConfig, LogitsProcessorList, T5ForConditionalGeneration
+from transformers.modeling_outputs import BaseModelOutput
+
+from lite_llm4rec.config import check_at_least, check_shares
+from lite_llm4rec.data.batching import Batch
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, RankedLists
+from lite_llm4rec.models.id_text import (
+    STYLES,
+    Prompts,
+    Style,
+    WordTokens,
+    number_items,
+    pad_rows,
+    read_target,
+    write_prompt,
+)
+from lite_llm4rec.models.id_trie import IdTrie, OnlyItems
+from lite_llm4rec.models.t5 import load_t5, save_shared_once
+from lite_llm4rec.text.encoder import load_tokenizer
+
+WORDS = 512  # whole-word numbers; what is beyond shares the last, as P5's table has 512 rows
+CANDIDATES = 100  # in a prompt to choose from
+NOTHING = -1e8  # transformers scores a beam that does not exist about −1e9
+IGNORED = -100  # the label that cross-entropy leaves out
+
+
+@dataclass(frozen=True)
+class GenerativeConfig:
+    """Settings of a system that writes ids.
+
+    Attributes
+    ----------
+    style : "p5", "pod" or "lightlm"
+        How prompts and answers are written: see `id_text.STYLES`. LightLM's names the user alone.
+    backbone : str
+        A T5: a Hub name, a local folder, or "t5" for one from scratch with a tokenizer of digits.
+    from_scratch : bool
+        Draw its weights anew.
+    shape : dict
+        Settings of its own config to change; see `load_t5`.
+    history_length : int
+        How many items a prompt names, at most.
+    prompt_vectors : int
+        Continuous vectors put before each prompt, per task (POD has 3).
+    whole_words : bool
+        Add a vector to each token that says which word of the prompt it is part of.
+    numbering : "original" or "random"
+        See `number_items`: "original" leaks, "random" is the honest one.
+    numbering_seed : int
+    constrained : bool
+        Write nothing but ids of the catalogue. P5 and POD do not; LightLM does.
+    beams : int
+        Width of the beam search, and the length of its lists.
+    max_target_tokens : int
+        Longer outputs are cut, where they are not constrained.
+    dropout : float
+        T5's own, at each place where it has one.
+    choose_share : float
+        Share of the training examples that are written as P5's and POD's second task, top-N: the
+        target among 99 items that the user is not known to have had, without the history.
+    validation_cases : int
+        See `GenerativeModel`.
+    """
+
+    kind: Literal["generative"] = "generative"
+    style: Literal["p5", "pod", "lightlm"] = "pod"
+    backbone: str = "google-t5/t5-small"
+    from_scratch: bool = False
+    shape: dict[str, Any] = field(default_factory=dict)
+    history_length: int = 20
+    prompt_vectors: int = 0
+    whole_words: bool = True
+    numbering: Literal["original", "random"] = "random"
+    numbering_seed: int = 0
+    constrained: bool = False
+    beams: int = 20
+    max_target_tokens: int = 10
+    dropout: float = 0.1
+    choose_share: float = 0.0
+    validation_cases: int = 1000
+
+    def __post_init__(self) -> None:
+        check_shares(self, "dropout", "choose_share")
+        check_at_least(self, 1, "history_length", "beams", "max_target_tokens", "validation_cases")
+        check_at_least(self, 0, "prompt_vectors")
+        if self.choose_share and not STYLES[self.style].choose:
+            raise ConfigError(
+                f"The style {self.style} has no prompts to choose from candidates.",
+                "Set model.choose_share = 0.",
+            )
+
+
+class GenerativeRec(GenerativeModel):
+    """A T5 encoder-decoder over prompts that name users and items by numbers.
+
+    Parameters
+    ----------
+    t5 : transformers.T5ForConditionalGeneration
+    tokenizer : transformers.PreTrainedTokenizerBase, optional
+        May come later, by `load_tokenizer`.
+    config : GenerativeConfig
+    n_items : int
+    """
+
+    def __init__(self, t5: Any, tokenizer: Any, config: GenerativeConfig, n_items: int) -> None:
+        super().__init__()
+        self.config = config
+        self.style = STYLES[config.style]
+        self.history_length = config.history_length
+        self.validation_cases = config.validation_cases
+        self.beams = config.beams
+        self.n_items = n_items
+        self.t5 = t5
+        width = t5.config.d_model
+        self.whole_words = nn.Embedding(WORDS, width) if config.whole_words else None
+        self.prompts = nn.Parameter(
+            torch.empty(2, config.prompt_vectors, width).uniform_(-0.1, 0.1)
+        )
+        self.numbers: torch.Tensor
+        self.register_buffer("numbers", torch.arange(1, n_items + 1))
+        self.words = None if tokenizer is None else WordTokens(tokenizer)
+        self._catalogue: Catalogue | None = None
+        save_shared_once(self)
+
+    @classmethod
+    def create(cls, config: GenerativeConfig, facts: CatalogueFacts) -> "GenerativeRec":
+        """Load the T5 that `config` names, and number the items."""
+        t5, tokenizer = load_t5(
+            T5ForConditionalGeneration,
+            config.backbone,
+            from_scratch=config.from_scratch,
+            shape=config.shape,
+            dropout=config.dropout,
+        )
+        n_items = len(facts.counts)
+        model = cls(t5, tokenizer, config, n_items)
+        numbers = number_items(facts.walk, n_items, config.numbering, config.numbering_seed)
+        model.numbers.copy_(torch.from_numpy(numbers))
+        return model
+
+    @classmethod
+    def skeleton(cls, config: GenerativeConfig, described: dict[str, Any]) -> "GenerativeRec":
+        """Build it with weights and tokenizer to be filled in, from what `describe` gave."""
+        values = dict(described["backbone"])
+        t5 = T5ForConditionalGeneration(AutoConfig.for_model(values.pop("model_type"), **values))
+        return cls(t5, None, config, described["shape"][0])
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `skeleton` needs to build this model again."""
+        return {"backbone": self.t5.config.to_dict(), "shape": [self.n_items, 0]}
+
+    def leaks(self) -> list[str]:
+        """Say so where neighbours in a history have neighbouring numbers."""
+        if self.config.numbering == "random":
+            return []
+        return [
+            "Items are written with numbers in the order of their first appearance, that of test"
+            " items included: the next number is often the next item."
+        ]
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer's files."""
+        assert self.words is not None
+        self.words.tokenizer.save_pretrained(folder)
+
+    def load_tokenizer(self, folder: Path) -> None:
+        """Read what `save_tokenizer` wrote."""
+        self.words = WordTokens(load_tokenizer(folder))
+
+    def training_loss(self, batch: Batch) -> torch.Tensor:
+        """Cross-entropy of the target's tokens, the mean over tokens; padding is left out.
+
+        POD's code lets the padding's tokens into the mean, which only dilutes it.
+        """
+        choose = torch.rand(len(batch.items)) < self.config.choose_share
+        catalogue = self.catalogue()
+        targets = batch.targets.cpu()
+        labels = catalogue.targets[targets].masked_fill(~catalogue.mask[targets], IGNORED)
+        total = torch.zeros((), device=batch.items.device)
+        for task, rows in ((0, (~choose).nonzero()[:, 0]), (1, choose.nonzero()[:, 0])):
+            if len(rows):
+                prompts = self._next_item(batch, rows) if task == 0 else self._choose(batch, rows)
+                total = total + self._loss(prompts, labels[rows], task)
+        return total / (labels != IGNORED).sum()
+
+    @torch.no_grad()
+    def ranked_lists(
+        self, users: torch.Tensor | None, items: torch.Tensor, mask: torch.Tensor, k: int
+    ) -> RankedLists:
+        """Write the best items of each history by beam search.
+
+        Scores are the outputs' log-probabilities. P5's and POD's code divides them by the length,
+        which prefers long numbers.
+
+        Raises
+        ------
+        ConfigError
+            When the style names the user alone and there is none.
+        """
+        batch = Batch(items, mask, items, users)
+        states, visible = self._encode(self._next_item(batch, torch.arange(len(items))), 0)
+        catalogue = self.catalogue()
+        only = [OnlyItems(catalogue.trie.to(items.device))] if self.config.constrained else []
+        longest = catalogue.mask.shape[1] if only else self.config.max_target_tokens
+        written = self.t5.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=states),
+            attention_mask=visible.long(),
+            num_beams=max(self.config.beams, k),
+            num_return_sequences=k,
+            max_new_tokens=longest,
+            length_penalty=0.0,
+            early_stopping=False,
+            do_sample=False,
+            use_cache=True,
+            logits_processor=LogitsProcessorList(only),
+            return_dict_in_generate=True,
+            output_scores=True,
+        )
+        scores = written.sequences_scores.reshape(len(items), k).float().cpu()
+        return self._read(written.sequences[:, 1:].cpu(), scores)
+
+    def catalogue(self) -> "Catalogue":
+        """Return all items' answers, written anew when the numbers have changed."""
+        numbers = self.numbers.cpu()
+        if self._catalogue is None or not torch.equal(self._catalogue.numbers, numbers):
+            vocabulary = self.t5.config.vocab_size  # T5's is rounded up from its tokenizer's
+            self._catalogue = Catalogue(self._words(), self.style, numbers, vocabulary)
+        return self._catalogue
+
+    def _words(self) -> WordTokens:
+        assert self.words is not None, "load_tokenizer comes first"
+        return self.words
+
+    def _loss(self, prompts: Prompts, labels: torch.Tensor, task: int) -> torch.Tensor:
+        """Sum the cross-entropy of the labels' tokens."""
+        states, mask = self._encode(prompts, task)
+        encoded = BaseModelOutput(last_hidden_state=states)
+        labels = labels.to(states.device)
+        before = self.t5.prepare_decoder_input_ids_from_labels(labels)
+        logits = self.t5(
+            encoder_outputs=encoded, attention_mask=mask.long(), decoder_input_ids=before
+        ).logits
+        return nn.functional.cross_entropy(
+            logits.float().transpose(1, 2), labels, ignore_index=IGNORED, reduction="sum"
+        )
+
+    def _encode(self, prompts: Prompts, task: int) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the encoder: (batch, vectors + tokens, width) states and their mask."""
+        prompts = prompts.to(self.prompts.device)
+        vectors = self.t5.shared(prompts.tokens)
+        if self.whole_words is not None:
+            vectors = vectors + self.whole_words(prompts.words.clamp(max=WORDS - 1))
+        before = self.prompts[task].expand(len(vectors), -1, -1)
+        vectors = torch.cat([before.to(vectors.dtype), vectors], 1)
+        mask = nn.functional.pad(prompts.mask, (self.config.prompt_vectors, 0), value=True)
+        states: torch.Tensor = self.t5.encoder(
+            inputs_embeds=vectors, attention_mask=mask.long()
+        ).last_hidden_state
+        return states, mask
+
+    def _next_item(self, batch: Batch, rows: torch.Tensor) -> Prompts:
+        """Write prompts that ask for what follows; in training with a wording drawn for each."""
+        if self.config.style == "lightlm" and batch.users is None:
+            raise ConfigError(
+                "LightLM knows users by their numbers alone: it has nothing for a new history.",
+                'Evaluate it, or take model.style = "pod".',
+            )
+        numbers = self.numbers[batch.items].cpu()
+        histories = [numbers[row][batch.mask[row].cpu()].tolist() for row in rows.tolist()]
+        return self._write(self.style.next_item, batch, rows, histories)
+
+    def _choose(self, batch: Batch, rows: torch.Tensor) -> Prompts:
+        """Write prompts with the target among others that are not known to be the user's."""
+        numbers, items, targets = self.numbers.cpu(), batch.items.cpu(), batch.targets.cpu()
+        candidates = []
+        for row in rows.tolist():
+            known = torch.cat([items[row][batch.mask[row].cpu()], targets[row : row + 1]])
+            drawn = torch.randperm(self.n_items)
+            others = drawn[~torch.isin(drawn, known)][: CANDIDATES - 1]
+            shown = torch.cat([others, targets[row : row + 1]])
+            candidates.append(numbers[shown[torch.randperm(len(shown))]].tolist())
+        return self._write(self.style.choose, batch, rows, candidates)
+
+    def _write(
+        self,
+        wordings: tuple[str, ...],
+        batch: Batch,
+        rows: torch.Tensor,
+        numbers: list[list[int]],
+    ) -> Prompts:
+        drawn = torch.randint(len(wordings) if self.training else 1, (len(rows),)).tolist()
+        users: list[int | None] = [None] * len(rows)
+        if batch.users is not None:
+            users = (batch.users.cpu()[rows] + 1).tolist()
+        texts = [
+            write_prompt(self.style, wordings[wording], user, named)
+            for wording, user, named in zip(drawn, users, numbers, strict=True)
+        ]
+        return self._words().prompts(self.style, texts)
+
+    def _read(self, sequences: torch.Tensor, scores: torch.Tensor) -> RankedLists:
+        """Read items out of what was written, (batch · k, tokens) with (batch, k) scores."""
+        texts = self._words().tokenizer.batch_decode(sequences, skip_special_tokens=True)
+        catalogue = self.catalogue()
+        items = torch.full(scores.shape, -1)
+        malformed = unknown = repeated = 0
+        for row in range(len(scores)):
+            for place in (scores[row] > NOTHING).nonzero()[:, 0].tolist():
+                number = read_target(self.style, texts[row * scores.shape[1] + place])
+                item = -1 if number is None else catalogue.items.get(number, -1)
+                again = item >= 0 and bool((items[row] == item).any())
+                malformed += number is None
+                unknown += number is not None and item < 0
+                repeated += again
+                items[row, place] = -1 if again else item
+        scores = scores.masked_fill(scores <= NOTHING, -torch.inf)
+        return RankedLists(items, scores, malformed, unknown, repeated)
+
+
+class Catalogue:
+    """All items' answers under one numbering.
+
+    Attributes
+    ----------
+    numbers : torch.Tensor
+        (N,) int64.
+    targets, mask : torch.Tensor
+        (N, tokens) each item's tokens, the end token among them, and where they are.
+    items : dict
+        Each number's item.
+    trie : IdTrie
+    """
+
+    def __init__(
+        self, words: WordTokens, style: Style, numbers: torch.Tensor, vocabulary: int
+    ) -> None:
+        self.numbers = numbers
+        rows = [words.target(style, number) for number in numbers.tolist()]
+        self.targets, self.mask = pad_rows(rows)
+        self.items = {number: item for item, number in enumerate(numbers.tolist())}
+        self.trie = IdTrie(rows, vocabulary)

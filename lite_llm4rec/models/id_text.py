@@ -1,0 +1,224 @@
+"""Items and users as text: their numbers, the prompts that name them, prompts → tokens.
+
+The wordings are our own; what stands in them follows P5 (RecSys 2022), POD (CIKM 2023) and
+LightLM (2023).
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from lite_llm4rec.data.interactions import Ints
+
+Numbering = Literal["original", "random"]
+StyleName = Literal["p5", "pod", "lightlm"]
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a system writes.
+
+    Attributes
+    ----------
+    item, target : str
+        An item in a prompt, and as the answer.
+    separator : str
+        The word between two items.
+    next_item, choose : tuple of str
+        Wordings of the two tasks: the next item after a history, the best of given candidates.
+    every_word : bool
+        Whether every word has a whole-word number, or ids alone.
+    """
+
+    item: str
+    target: str
+    separator: str
+    next_item: tuple[str, ...]
+    choose: tuple[str, ...]
+    every_word: bool
+
+
+STYLES: dict[str, Style] = {
+    "p5": Style(
+        "{}",
+        "{}",
+        ",",
+        (
+            "So far {user} went through {items} . The following number would be",
+            "After {items} , which number comes up for {user} ?",
+            "Continue the list of {user} : {items}",
+        ),
+        (
+            "Which of these numbers would {user} pick ? {items}",
+            "Out of {items} , name the best one for {user} .",
+        ),
+        every_word=True,
+    ),
+    "pod": Style("item_{}", "{}", "", ("{user} {items}",), ("{user} {items}",), every_word=False),
+    "lightlm": Style(
+        "item_{}", "item_{}", "", ("Name one thing that {user} will take :",), (), every_word=True
+    ),
+}
+
+
+def number_items(walk: Ints, n_items: int, numbering: Numbering, seed: int) -> Ints:
+    """Give each item the number it is written with, (N,) from 1.
+
+    Parameters
+    ----------
+    walk : numpy.ndarray
+        (interactions,) the items of all users' whole histories one behind the other.
+    numbering : "original" or "random"
+        "original" counts the items as they are first met on a walk through the users' whole
+        histories, test items included. So neighbours in a history often have neighbouring
+        numbers, also the last two, which a model that reads digits can learn: it is there to
+        match published numbers. "random" is a permutation.
+    seed : int
+        Of the permutation.
+
+    Notes
+    -----
+    Source: P5's preprocessing, whose files POD and LightLM take over.
+
+    Examples
+    --------
+    >>> number_items(np.array([3, 1, 3, 0]), 4, "original", 0)
+    array([3, 2, 4, 1])
+    """
+    numbers = np.empty(n_items, np.int64)
+    if numbering == "random":
+        order = np.random.default_rng(seed).permutation(n_items)
+    else:
+        met = np.full(n_items, len(walk))
+        items, places = np.unique(walk, return_index=True)
+        met[items] = places
+        order = np.argsort(met, kind="stable")
+    numbers[order] = np.arange(1, n_items + 1)
+    return numbers
+
+
+def write_prompt(style: Style, wording: str, user: int | None, numbers: Sequence[int]) -> list[str]:
+    """Fill a wording, as words; an unknown user is left out.
+
+    >>> write_prompt(STYLES["pod"], "{user} {items}", 7, [12, 34])
+    ['user_7', 'item_12', 'item_34']
+    """
+    items = f" {style.separator} ".join(style.item.format(number) for number in numbers)
+    name = "" if user is None else f"user_{user}"
+    return wording.format(user=name, items=items).split()
+
+
+def read_target(style: Style, text: str) -> int | None:
+    """Read an item's number out of a generated text's first word; None where there is none.
+
+    Source: POD's evaluation takes the first blank-separated word, too.
+
+    >>> read_target(STYLES["lightlm"], "item_12 item_3"), read_target(STYLES["pod"], "12 of")
+    (12, 12)
+    """
+    words = text.split()
+    pattern = re.escape(style.target).replace(r"\{\}", r"(0|[1-9][0-9]*)")
+    found = re.fullmatch(pattern, words[0]) if words else None
+    return int(found[1]) if found else None
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Tokenised prompts side by side, padded at their end.
+
+    Attributes
+    ----------
+    tokens : torch.Tensor
+        (batch, tokens) int64.
+    words : torch.Tensor
+        (batch, tokens) int64, the number of the word that a token is part of: from 1 in each
+        prompt, 0 where the style counts none.
+    mask : torch.Tensor
+        (batch, tokens) bool.
+    """
+
+    tokens: torch.Tensor
+    words: torch.Tensor
+    mask: torch.Tensor
+
+    def to(self, device: torch.device | str) -> "Prompts":
+        """Move to a device."""
+        return Prompts(self.tokens.to(device), self.words.to(device), self.mask.to(device))
+
+
+class WordTokens:
+    """Words → tokens, each distinct word tokenised once.
+
+    T5's tokenizer cuts at blanks first, so a prompt's tokens are those of its words in a row.
+
+    Parameters
+    ----------
+    tokenizer : transformers.PreTrainedTokenizerBase
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer = tokenizer
+        self.end: int = tokenizer.eos_token_id
+        self._known: dict[str, list[int]] = {}
+
+    def __call__(self, word: str) -> list[int]:
+        """Tokenise one word, without an end."""
+        if word not in self._known:
+            self._known[word] = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+        return self._known[word]
+
+    def target(self, style: Style, number: int) -> list[int]:
+        """Tokenise an item as the answer, with the end."""
+        return [*self(style.target.format(number)), self.end]
+
+    def prompts(self, style: Style, prompts: Sequence[list[str]]) -> Prompts:
+        """Tokenise prompts, each with the end."""
+        rows = [self._row(style, prompt) for prompt in prompts]
+        tokens, mask = pad_rows([row[0] for row in rows])
+        words, _ = pad_rows([row[1] for row in rows])
+        return Prompts(tokens, words, mask)
+
+    def _row(self, style: Style, prompt: list[str]) -> tuple[list[int], list[int]]:
+        tokens: list[int] = []
+        words: list[int] = []
+        count = 0
+        for word in prompt:
+            pieces = self(word)
+            counted = style.every_word or word.startswith(("user_", "item_"))
+            count += counted
+            tokens += pieces
+            words += [count if counted else 0] * len(pieces)
+        return [*tokens, self.end], [*words, 0]
+
+
+def pad_rows(rows: Sequence[Sequence[int]], value: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    """Put rows side by side: (rows, longest) int64 filled up with `value`, and a bool mask."""
+    lengths = torch.tensor([len(row) for row in rows])
+    mask = torch.arange(int(lengths.max())) < lengths[:, None]
+    padded = torch.full(mask.shape, value)
+    padded[mask] = torch.tensor([token for row in rows for token in row])
+    return padded, mask
+
+
+def digit_tokenizer() -> Any:
+    """Make a tokenizer of single digits and the words of the prompts, for models from scratch."""
+    splitter = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(individual_digits=True)]
+    )
+    wordings = [text for style in STYLES.values() for text in (*style.next_item, *style.choose)]
+    plain = {word for text in wordings for word in text.split() if not word.startswith("{")}
+    words = ["<pad>", "</s>", "<unk>", "user_", "item_", ",", *"0123456789", *sorted(plain - {","})]
+    inner = Tokenizer(
+        models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>")
+    )
+    inner.pre_tokenizer = splitter
+    inner.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
+    )
