@@ -196,3 +196,13 @@ def test_a_training_run_shows_what_numbers_alone_tell(small_ring: Dataset, tmp_p
     card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert "writes ids of 20 items" in card
     assert "| malformed | 0.0000 |" in card
+
+
+def test_it_goes_on_with_the_same_catalogue_only(small_ring: Dataset, ring: Dataset):
+    once = replace(preset(), vector=StageConfig(strategy="sampling", epochs=1))
+    quiet: dict[str, Any] = {"device": "cpu", "progress": False, "measure": ()}
+    first = Recommender.fit(small_ring, once, **quiet)
+    second = Recommender.fit(small_ring, once, init_from=first, **quiet)
+    assert torch.equal(first.model.numbers, second.model.numbers)  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="same catalogue"):
+        Recommender.fit(ring, once, init_from=first, **quiet)

@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.base import ReadsCatalogue
 from lite_llm4rec.models.causal import CausalLLM4Rec
 
 # What has one row per item, by name in the models' states.
@@ -33,8 +34,14 @@ def take_over(
     Raises
     ------
     ConfigError
-        When the models are not of one shape.
+        When the models are not of one shape, or of a model that reads items as text the
+        catalogues are not the same.
     """
+    if isinstance(model, ReadsCatalogue) and not np.array_equal(places, np.arange(len(places))):
+        raise ConfigError(
+            "A model that reads items as text can only go on with the same catalogue.",
+            "Train it anew.",
+        )
     before, state = old.state_dict(), model.state_dict()
     _check(state, before)
     new = torch.from_numpy(places < 0)
