@@ -20,7 +20,7 @@ from lite_llm4rec.preset import Preset
 from lite_llm4rec.rank_generated import rank_generated
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.recommender import Recommender
-from lite_llm4rec.train import StageConfig, Task
+from lite_llm4rec.train import Machine, StageConfig, Task, fit
 from lite_llm4rec.training_run import train_run
 from tests.conftest import ring_tables
 
@@ -37,8 +37,10 @@ class Writer(GenerativeModel):
         self.weight = nn.Parameter(torch.zeros(1))
         self.written = written
         self.asked: list[int] = []
+        self.asked: list[Batch] = []
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
+        self.asked.append(batch)
         return self.weight.sum()
 
     def leaks(self) -> list[str]:
@@ -106,6 +108,20 @@ def test_validation_takes_the_same_few_targets_each_time():
     first, again = task.validation_targets(), task.validation_targets()
     assert len(first) == 7
     assert (first.positions == again.positions).all()
+
+
+def test_training_tells_whose_history_it_is(tmp_path: Path):
+    dataset = Dataset.from_tables(*ring_tables(20, 9, 5, seed=0), name="nine")
+    split, model = leave_one_out(dataset.interactions), Writer([0])
+    stage = StageConfig(strategy="all", epochs=1, batch=8)
+    fit(model, split, stage, tmp_path, machine=Machine("cpu"), progress=False)
+    assert len(model.asked) == 5  # two targets of each user
+    for batch in model.asked:
+        assert batch.users is not None
+        for user, items, target in zip(batch.users, batch.items, batch.targets, strict=True):
+            history = dataset.interactions.history(int(user)).tolist()
+            assert history[0] == int(items[0])
+            assert int(target) in history[1:3]
 
 
 def test_recommended_lists_close_their_gaps():
@@ -196,3 +212,13 @@ def test_a_training_run_shows_what_numbers_alone_tell(small_ring: Dataset, tmp_p
     card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert "writes ids of 20 items" in card
     assert "| malformed | 0.0000 |" in card
+
+
+def test_it_goes_on_with_the_same_catalogue_only(small_ring: Dataset, ring: Dataset):
+    once = replace(preset(), vector=StageConfig(strategy="sampling", epochs=1))
+    quiet: dict[str, Any] = {"device": "cpu", "progress": False, "measure": ()}
+    first = Recommender.fit(small_ring, once, **quiet)
+    second = Recommender.fit(small_ring, once, init_from=first, **quiet)
+    assert torch.equal(first.model.numbers, second.model.numbers)  # type: ignore[union-attr]
+    with pytest.raises(ConfigError, match="same catalogue"):
+        Recommender.fit(ring, once, init_from=first, **quiet)

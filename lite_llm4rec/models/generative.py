@@ -17,23 +17,20 @@ from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, RankedLists
+from lite_llm4rec.models.id_catalogue import IdCatalogue
 from lite_llm4rec.models.id_text import (
     STYLES,
     Prompts,
-    Style,
     WordTokens,
     number_items,
-    pad_rows,
-    read_target,
     write_prompt,
 )
-from lite_llm4rec.models.id_trie import IdTrie, OnlyItems
+from lite_llm4rec.models.id_trie import OnlyItems
 from lite_llm4rec.models.t5 import load_t5, save_shared_once
 from lite_llm4rec.text.encoder import load_tokenizer
 
 WORDS = 512  # whole-word numbers; what is beyond shares the last, as P5's table has 512 rows
 CANDIDATES = 100  # in a prompt to choose from
-NOTHING = -1e8  # transformers scores a beam that does not exist about −1e9
 IGNORED = -100  # the label that cross-entropy leaves out
 
 
@@ -132,7 +129,7 @@ class GenerativeRec(GenerativeModel):
         self.numbers: torch.Tensor
         self.register_buffer("numbers", torch.arange(1, n_items + 1))
         self.words = None if tokenizer is None else WordTokens(tokenizer)
-        self._catalogue: Catalogue | None = None
+        self._catalogue: IdCatalogue | None = None
         save_shared_once(self)
 
     @classmethod
@@ -185,11 +182,12 @@ class GenerativeRec(GenerativeModel):
 
         POD's code lets the padding's tokens into the mean, which only dilutes it.
         """
+        batch = batch.to("cpu")
         choose = torch.rand(len(batch.items)) < self.config.choose_share
         catalogue = self.catalogue()
-        targets = batch.targets.cpu()
+        targets = batch.targets
         labels = catalogue.targets[targets].masked_fill(~catalogue.mask[targets], IGNORED)
-        total = torch.zeros((), device=batch.items.device)
+        total = torch.zeros((), device=self.prompts.device)
         for task, rows in ((0, (~choose).nonzero()[:, 0]), (1, choose.nonzero()[:, 0])):
             if len(rows):
                 prompts = self._next_item(batch, rows) if task == 0 else self._choose(batch, rows)
@@ -210,12 +208,12 @@ class GenerativeRec(GenerativeModel):
         ConfigError
             When the style names the user alone and there is none.
         """
-        batch = Batch(items, mask, items, users)
+        batch = Batch(items, mask, items, users).to("cpu")
         states, visible = self._encode(self._next_item(batch, torch.arange(len(items))), 0)
         catalogue = self.catalogue()
         only = [OnlyItems(catalogue.trie.to(items.device))] if self.config.constrained else []
         longest = catalogue.mask.shape[1] if only else self.config.max_target_tokens
-        written = self.t5.generate(
+        found = self.t5.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=visible.long(),
             num_beams=max(self.config.beams, k),
@@ -229,15 +227,17 @@ class GenerativeRec(GenerativeModel):
             return_dict_in_generate=True,
             output_scores=True,
         )
-        scores = written.sequences_scores.reshape(len(items), k).float().cpu()
-        return self._read(written.sequences[:, 1:].cpu(), scores)
+        scores = found.sequences_scores.reshape(len(items), k).float().cpu()
+        sequences = found.sequences[:, 1:].cpu()
+        texts = self._words().tokenizer.batch_decode(sequences, skip_special_tokens=True)
+        return catalogue.read(texts, scores)
 
-    def catalogue(self) -> "Catalogue":
+    def catalogue(self) -> IdCatalogue:
         """Return all items' answers, written anew when the numbers have changed."""
         numbers = self.numbers.cpu()
         if self._catalogue is None or not torch.equal(self._catalogue.numbers, numbers):
             vocabulary = self.t5.config.vocab_size  # T5's is rounded up from its tokenizer's
-            self._catalogue = Catalogue(self._words(), self.style, numbers, vocabulary)
+            self._catalogue = IdCatalogue(self._words(), self.style, numbers, vocabulary)
         return self._catalogue
 
     def _words(self) -> WordTokens:
@@ -278,16 +278,16 @@ class GenerativeRec(GenerativeModel):
                 "LightLM knows users by their numbers alone: it has nothing for a new history.",
                 'Evaluate it, or take model.style = "pod".',
             )
-        numbers = self.numbers[batch.items].cpu()
-        histories = [numbers[row][batch.mask[row].cpu()].tolist() for row in rows.tolist()]
+        numbers = self.catalogue().numbers[batch.items]
+        histories = [numbers[row][batch.mask[row]].tolist() for row in rows.tolist()]
         return self._write(self.style.next_item, batch, rows, histories)
 
     def _choose(self, batch: Batch, rows: torch.Tensor) -> Prompts:
         """Write prompts with the target among others that are not known to be the user's."""
-        numbers, items, targets = self.numbers.cpu(), batch.items.cpu(), batch.targets.cpu()
+        numbers, targets = self.catalogue().numbers, batch.targets
         candidates = []
         for row in rows.tolist():
-            known = torch.cat([items[row][batch.mask[row].cpu()], targets[row : row + 1]])
+            known = torch.cat([batch.items[row][batch.mask[row]], targets[row : row + 1]])
             drawn = torch.randperm(self.n_items)
             others = drawn[~torch.isin(drawn, known)][: CANDIDATES - 1]
             shown = torch.cat([others, targets[row : row + 1]])
@@ -304,51 +304,9 @@ class GenerativeRec(GenerativeModel):
         drawn = torch.randint(len(wordings) if self.training else 1, (len(rows),)).tolist()
         users: list[int | None] = [None] * len(rows)
         if batch.users is not None:
-            users = (batch.users.cpu()[rows] + 1).tolist()
+            users = (batch.users[rows] + 1).tolist()
         texts = [
             write_prompt(self.style, wordings[wording], user, named)
             for wording, user, named in zip(drawn, users, numbers, strict=True)
         ]
         return self._words().prompts(self.style, texts)
-
-    def _read(self, sequences: torch.Tensor, scores: torch.Tensor) -> RankedLists:
-        """Read items out of what was written, (batch · k, tokens) with (batch, k) scores."""
-        texts = self._words().tokenizer.batch_decode(sequences, skip_special_tokens=True)
-        catalogue = self.catalogue()
-        items = torch.full(scores.shape, -1)
-        malformed = unknown = repeated = 0
-        for row in range(len(scores)):
-            for place in (scores[row] > NOTHING).nonzero()[:, 0].tolist():
-                number = read_target(self.style, texts[row * scores.shape[1] + place])
-                item = -1 if number is None else catalogue.items.get(number, -1)
-                again = item >= 0 and bool((items[row] == item).any())
-                malformed += number is None
-                unknown += number is not None and item < 0
-                repeated += again
-                items[row, place] = -1 if again else item
-        scores = scores.masked_fill(scores <= NOTHING, -torch.inf)
-        return RankedLists(items, scores, malformed, unknown, repeated)
-
-
-class Catalogue:
-    """All items' answers under one numbering.
-
-    Attributes
-    ----------
-    numbers : torch.Tensor
-        (N,) int64.
-    targets, mask : torch.Tensor
-        (N, tokens) each item's tokens, the end token among them, and where they are.
-    items : dict
-        Each number's item.
-    trie : IdTrie
-    """
-
-    def __init__(
-        self, words: WordTokens, style: Style, numbers: torch.Tensor, vocabulary: int
-    ) -> None:
-        self.numbers = numbers
-        rows = [words.target(style, number) for number in numbers.tolist()]
-        self.targets, self.mask = pad_rows(rows)
-        self.items = {number: item for item, number in enumerate(numbers.tolist())}
-        self.trie = IdTrie(rows, vocabulary)

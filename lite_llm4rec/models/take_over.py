@@ -1,5 +1,6 @@
 """Go on from a trained model: its weights, and by their ids those of the items still there."""
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -7,6 +8,8 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.causal import CausalLLM4Rec
+from lite_llm4rec.models.generative import GenerativeRec
+from lite_llm4rec.models.prompt_encoder import PromptEncoder
 
 # What has one row per item or per attribute, by name in the models' states.
 PER_ITEM = ("items", "items.vectors", "items.ids", "item_bias", "head", "head.weight")
@@ -36,8 +39,16 @@ def take_over(
     Raises
     ------
     ConfigError
-        When the models are not of one shape.
+        When the models are not of one shape, or of a model that reads items as text the
+        catalogues are not the same.
     """
+    if isinstance(model, GenerativeRec | PromptEncoder) and not np.array_equal(
+        places, np.arange(len(places))
+    ):
+        raise ConfigError(
+            "A model that reads items as text can only go on with the same catalogue.",
+            "Train it anew.",
+        )
     before, state = old.state_dict(), model.state_dict()
     _check(state, before)
     for name, value in state.items():

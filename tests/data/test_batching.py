@@ -53,3 +53,12 @@ def test_moving_a_batch_keeps_it() -> None:
     moved = batch.to("meta")
     assert {moved.items.device.type, moved.mask.device.type, moved.targets.device.type} == {"meta"}
     assert torch.equal(batch.to("cpu").items, batch.items)
+
+
+def test_users_are_those_of_the_targets():
+    items, users = np.array([5, 6, 7, 8]), np.array([3, 3, 4, 4], np.int32)
+    batch = make_batch(items, np.array([0, 2]), np.array([1, 3]), users)
+    assert batch.users is not None
+    assert batch.users.tolist() == [3, 4]
+    assert batch.to("cpu").users is batch.users
+    assert make_batch(items, np.array([0]), np.array([1])).users is None

@@ -114,3 +114,11 @@ def test_the_digit_tokenizer_knows_every_word_of_the_wordings(words: WordTokens)
             tokens = words.prompts(style, [write_prompt(style, wording, 7, [12, 34])]).tokens
             assert not (tokens == words.tokenizer.unk_token_id).any()
             assert isinstance(tokens, torch.Tensor)
+
+
+@pytest.mark.parametrize("style", STYLES.values())
+def test_words_one_by_one_give_the_tokens_of_the_whole(style, words: WordTokens):
+    for wording in (*style.next_item, *style.choose):
+        prompt = write_prompt(style, wording, 7, [12, 345])
+        whole = words.tokenizer(" ".join(prompt), add_special_tokens=False)["input_ids"]
+        assert words.prompts(style, [prompt]).tokens[0].tolist() == [*whole, words.end]

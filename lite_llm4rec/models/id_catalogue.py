@@ -1,0 +1,65 @@
+"""All items' answers under one numbering: to be learnt, to be kept to, to be read again."""
+
+from collections.abc import Sequence
+
+import torch
+
+from lite_llm4rec.models.base import RankedLists
+from lite_llm4rec.models.id_text import Style, WordTokens, pad_rows, read_target
+from lite_llm4rec.models.id_trie import IdTrie
+
+NOTHING = -1e8  # transformers scores a beam that does not exist about −1e9
+
+
+class IdCatalogue:
+    """The catalogue as text.
+
+    Parameters
+    ----------
+    words : WordTokens
+    style : Style
+    numbers : torch.Tensor
+        (N,) int64 what each item is written with.
+    vocabulary : int
+        Number of tokens that the model can write.
+
+    Attributes
+    ----------
+    targets, mask : torch.Tensor
+        (N, tokens) each item's tokens, the end token among them, and where they are.
+    trie : IdTrie
+    """
+
+    def __init__(
+        self, words: WordTokens, style: Style, numbers: torch.Tensor, vocabulary: int
+    ) -> None:
+        self.style = style
+        self.numbers = numbers
+        rows = [words.target(style, number) for number in numbers.tolist()]
+        self.targets, self.mask = pad_rows(rows)
+        self.trie = IdTrie(rows, vocabulary)
+        self._items = {number: item for item, number in enumerate(numbers.tolist())}
+
+    def read(self, texts: Sequence[str], scores: torch.Tensor) -> RankedLists:
+        """Read items out of what was written.
+
+        Parameters
+        ----------
+        texts : sequence of str
+            (batch · k).
+        scores : torch.Tensor
+            (batch, k).
+        """
+        items = torch.full(scores.shape, -1)
+        malformed = unknown = repeated = 0
+        for row in range(len(scores)):
+            for place in (scores[row] > NOTHING).nonzero()[:, 0].tolist():
+                number = read_target(self.style, texts[row * scores.shape[1] + place])
+                item = -1 if number is None else self._items.get(number, -1)
+                again = item >= 0 and bool((items[row] == item).any())
+                malformed += number is None
+                unknown += number is not None and item < 0
+                repeated += again
+                items[row, place] = -1 if again else item
+        scores = scores.masked_fill(scores <= NOTHING, -torch.inf)
+        return RankedLists(items, scores, malformed, unknown, repeated)
