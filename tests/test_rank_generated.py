@@ -37,10 +37,10 @@ class Writer(GenerativeModel):
         self.weight = nn.Parameter(torch.zeros(1))
         self.written = written
         self.asked: list[int] = []
-        self.asked: list[Batch] = []
+        self.batches: list[Batch] = []
 
     def training_loss(self, batch: Batch) -> torch.Tensor:
-        self.asked.append(batch)
+        self.batches.append(batch)
         return self.weight.sum()
 
     def leaks(self) -> list[str]:
@@ -115,8 +115,8 @@ def test_training_tells_whose_history_it_is(tmp_path: Path):
     split, model = leave_one_out(dataset.interactions), Writer([0])
     stage = StageConfig(strategy="all", epochs=1, batch=8)
     fit(model, split, stage, tmp_path, machine=Machine("cpu"), progress=False)
-    assert len(model.asked) == 5  # two targets of each user
-    for batch in model.asked:
+    assert len(model.batches) == 5  # two targets of each user
+    for batch in model.batches:
         assert batch.users is not None
         for user, items, target in zip(batch.users, batch.items, batch.targets, strict=True):
             history = dataset.interactions.history(int(user)).tolist()
