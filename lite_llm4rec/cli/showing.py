@@ -51,7 +51,8 @@ def results(
 
 def reproduce(
     what: Annotated[
-        list[str], typer.Argument(help="table3, table4, table7, figure4, or all (repeatable).")
+        list[str],
+        typer.Argument(help="table1 … table7, figure2, figure4; or all."),
     ],
     data: Annotated[str, typer.Option(help="A named data set.")] = "ml-1m",
     seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0",
@@ -60,6 +61,9 @@ def reproduce(
     ] = None,
     device: option.Device = "auto",
     threads: option.Threads = None,
+    t5: Annotated[
+        str, typer.Option(help="T5-small: a Hub name, or a folder with its files.")
+    ] = "google-t5/t5-small",
     root: option.Root = None,
     records: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results/paper"),
     runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs/paper"),
@@ -77,7 +81,7 @@ def reproduce(
 
     set_threads(threads)
     seconds = None if budget is None else 60 * budget
-    bench = Bench(records, runs, root, seconds, Machine(device).name())
+    bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)
     measure(cells(what, data, option.numbers(seeds)), bench, console)
     for page in write_report(records, out):
         console.print(f"{page} written")

@@ -61,6 +61,10 @@ class GenerativeConfig:
         Write nothing but ids of the catalogue. P5 and POD do not; LightLM does.
     beams : int
         Width of the beam search, and the length of its lists.
+    length_penalty : float
+        Exponent of the length by which an output's log-probability is divided.
+    early_stopping : bool
+        Stop a search as soon as it has as many whole outputs as beams.
     max_target_tokens : int
         Longer outputs are cut, where they are not constrained.
     dropout : float
@@ -84,6 +88,8 @@ class GenerativeConfig:
     numbering_seed: int = 0
     constrained: bool = False
     beams: int = 20
+    length_penalty: float = 1.0
+    early_stopping: bool = True
     max_target_tokens: int = 10
     dropout: float = 0.1
     choose_share: float = 0.0
@@ -200,16 +206,14 @@ class GenerativeRec(GenerativeModel):
     ) -> RankedLists:
         """Write the best items of each history by beam search.
 
-        Scores are the outputs' log-probabilities. P5's and POD's code divides them by the length,
-        which prefers long numbers.
+        Scores are the outputs' log-probabilities, divided as `length_penalty` says.
 
         Raises
         ------
         ConfigError
             When the style names the user alone and there is none.
         """
-        batch = Batch(items, mask, items, users).to("cpu")
-        states, visible = self._encode(self._next_item(batch, torch.arange(len(items))), 0)
+        states, visible = self.encode(self.prompts_of(users, items, mask))
         catalogue = self.catalogue()
         only = [OnlyItems(catalogue.trie.to(items.device))] if self.config.constrained else []
         longest = catalogue.mask.shape[1] if only else self.config.max_target_tokens
@@ -219,8 +223,8 @@ class GenerativeRec(GenerativeModel):
             num_beams=max(self.config.beams, k),
             num_return_sequences=k,
             max_new_tokens=longest,
-            length_penalty=0.0,
-            early_stopping=False,
+            length_penalty=self.config.length_penalty,
+            early_stopping=self.config.early_stopping,
             do_sample=False,
             use_cache=True,
             logits_processor=LogitsProcessorList(only),
@@ -231,6 +235,25 @@ class GenerativeRec(GenerativeModel):
         sequences = found.sequences[:, 1:].cpu()
         texts = self._words().tokenizer.batch_decode(sequences, skip_special_tokens=True)
         return catalogue.read(texts, scores)
+
+    def prompts_of(
+        self, users: torch.Tensor | None, items: torch.Tensor, mask: torch.Tensor
+    ) -> Prompts:
+        """Write the prompts that ask for the next item of histories."""
+        batch = Batch(items, mask, items, users).to("cpu")
+        return self._next_item(batch, torch.arange(len(items)))
+
+    def encode(self, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the encoder over prompts for the next item.
+
+        Returns
+        -------
+        states : torch.Tensor
+            (batch, vectors + tokens, width).
+        mask : torch.Tensor
+            (batch, vectors + tokens) bool.
+        """
+        return self._encode(prompts, 0)
 
     def catalogue(self) -> IdCatalogue:
         """Return all items' answers, written anew when the numbers have changed."""

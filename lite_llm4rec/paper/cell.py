@@ -32,6 +32,9 @@ class Bench:
         Seconds of training for one cell.
     device : str
         "cpu" or "cuda".
+    t5 : str
+        T5-small: a Hub name, or a local folder. What draws its weights anew needs no more than
+        its config and tokenizer.
     """
 
     records: Path
@@ -39,6 +42,7 @@ class Bench:
     root: Path | None = None
     budget: float | None = None
     device: str = "cpu"
+    t5: str = "google-t5/t5-small"
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget <= 0:

@@ -6,8 +6,25 @@ from functools import partial
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.paper.cell import Cell
 from lite_llm4rec.paper.counts import count
-from lite_llm4rec.paper.published import METRICS, TABLE_3, TABLE_7
-from lite_llm4rec.paper.systems import SYSTEMS, System, train_system
+from lite_llm4rec.paper.efficiency import (
+    BERT4REC,
+    ENCODERS,
+    LITE,
+    WRITERS,
+    count_tokens,
+    time_parts,
+    time_systems,
+)
+from lite_llm4rec.paper.published import (
+    METRICS,
+    TABLE_1,
+    TABLE_2,
+    TABLE_3,
+    TABLE_5,
+    TABLE_6,
+    TABLE_7,
+)
+from lite_llm4rec.paper.systems import BACKBONE, SYSTEMS, TWICE, System, train_system
 
 Seeds = Sequence[int]
 SBERT = 'text.model="sentence-transformers/all-MiniLM-L6-v2"'
@@ -18,13 +35,14 @@ def _table7(row: str) -> dict[str, tuple[float, ...]]:
 
 
 ITEM_LLMS = (
-    System("T5-small", "paper", published=_table7("T5-small"), gpu=True),
+    System("T5-small", "paper", published=_table7("T5-small"), gpu=True, t5=TWICE),
     System(
         "T5-base",
         "paper",
         ('text.model="google-t5/t5-base"',),
         published=_table7("T5-base"),
         gpu=True,
+        t5=BACKBONE,
     ),
     System(
         "BERT",
@@ -32,20 +50,57 @@ ITEM_LLMS = (
         ('text.model="google-bert/bert-base-uncased"', 'text.pooling="pooler"'),
         published=_table7("BERT"),
         gpu=True,
+        t5=BACKBONE,
     ),
-    System("Sbert", "paper", (SBERT,), published=_table7("Sbert"), gpu=True),
+    System("Sbert", "paper", (SBERT,), published=_table7("Sbert"), gpu=True, t5=BACKBONE),
     System("Sbert, small backbone", "cpu/small", published=_table7("Sbert")),
+)
+SMALL = (
+    'model.backbone="t5"',
+    "model.from_scratch=true",
+    "model.shape={d_model=64, d_kv=16, num_heads=4, d_ff=256, num_layers=2}",
+    'vector.precision="fp32"',
+)
+CHAIN = (
+    System("P5 small", "p5/small"),
+    System("POD small", "pod/small"),
+    System("w/o_d small", "pod/without-decoder", SMALL),
+    System("P5", "p5/t5-small", gpu=True, t5=BACKBONE),
+    System("POD", "pod/t5-small", gpu=True, t5=BACKBONE),
+    System("w/o_d", "pod/without-decoder", gpu=True, t5=BACKBONE),
+    System("w/o_d_TID", "pod/titles", gpu=True, t5=BACKBONE),
 )
 VARIANTS = (
     System("full, MiniLM", "cpu/minilm"),
     System("fixT5, MiniLM", "cpu/minilm", ("model.fix_backbone=true",)),
     System("fixHead, MiniLM", "cpu/minilm", ("model.fix_head=true",)),
     System("Scratch, MiniLM", "cpu/minilm", ("model.from_scratch=true",)),
-    System("full, T5-small", "paper", gpu=True),
-    System("fixT5, T5-small", "paper", ("model.fix_backbone=true",), gpu=True),
-    System("fixHead, T5-small", "paper", ("model.fix_head=true",), gpu=True),
-    System("Scratch, T5-small", "paper", ("model.from_scratch=true",), gpu=True),
+    System("full, T5-small", "paper", gpu=True, t5=TWICE),
+    System("fixT5, T5-small", "paper", ("model.fix_backbone=true",), gpu=True, t5=TWICE),
+    System("fixHead, T5-small", "paper", ("model.fix_head=true",), gpu=True, t5=TWICE),
+    System("Scratch, T5-small", "paper", ("model.from_scratch=true",), gpu=True, t5=TWICE),
 )
+
+
+def table1(data: str, seeds: Seeds) -> list[Cell]:
+    """Time of a batch: BERT4Rec beside P5 and POD."""
+    paper = {name: row[1] for name, row in TABLE_1.items()} if data == "ml-1m" else {}
+    work = partial(time_systems, {**BERT4REC, **WRITERS})
+    return [Cell("table1", data, "time", work, paper=paper)]
+
+
+def table2(data: str, seeds: Seeds) -> list[Cell]:
+    """P5 and POD, then without the decoder, then with titles for ids: quality and time."""
+    paper = {name: row[2] for name, row in TABLE_2.get(data, {}).items()}
+    times = {"POD": paper.get("POD w/o_d"), "title": paper.get("POD w/o_d_TID")}
+    known = {"P5": paper.get("P5"), "POD": paper.get("POD"), "w/o_d": times["POD"],
+             "w/o_d_TID": times["title"]}  # fmt: skip
+    work = partial(time_systems, {**WRITERS, **ENCODERS})
+    time = {name: value for name, value in known.items() if value is not None}
+    return [
+        Cell("table2", data, "time", work, paper=time),
+        *_trained("table2", data, CHAIN, seeds),
+    ]
 
 
 def table3(data: str, seeds: Seeds) -> list[Cell]:
@@ -59,9 +114,26 @@ def table4(data: str, seeds: Seeds) -> list[Cell]:
     return _trained("table4", data, SYSTEMS, seeds)
 
 
+def table5(data: str, seeds: Seeds) -> list[Cell]:
+    """Time from input to ranking: P5 and POD beside Lite-LLM4Rec."""
+    work = partial(time_systems, {**WRITERS, **LITE})
+    return [Cell("table5", data, "time", work, paper=TABLE_5.get(data, {}))]
+
+
+def table6(data: str, seeds: Seeds) -> list[Cell]:
+    """Length of the input."""
+    paper = {f"{name} padded": value for name, value in TABLE_6.get(data, {}).items()}
+    return [Cell("table6", data, "length", count_tokens, paper=paper)]
+
+
 def table7(data: str, seeds: Seeds) -> list[Cell]:
     """Other Item LLMs."""
     return _trained("table7", data, ITEM_LLMS, seeds)
+
+
+def figure2(data: str, seeds: Seeds) -> list[Cell]:
+    """Where the time of P5 and POD goes."""
+    return [Cell("figure2", data, name, partial(time_parts, name)) for name in WRITERS]
 
 
 def figure4(data: str, seeds: Seeds) -> list[Cell]:
@@ -70,9 +142,14 @@ def figure4(data: str, seeds: Seeds) -> list[Cell]:
 
 
 EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
+    "table1": table1,
+    "table2": table2,
     "table3": table3,
     "table4": table4,
+    "table5": table5,
+    "table6": table6,
     "table7": table7,
+    "figure2": figure2,
     "figure4": figure4,
 }
 

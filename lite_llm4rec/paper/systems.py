@@ -14,6 +14,13 @@ from lite_llm4rec.preset import Preset, load_preset, preset_for
 from lite_llm4rec.training_run import train_run
 
 SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
+BACKBONE = ("model.backbone",)
+TWICE = ("model.backbone", "text.model")
+# Without T5's weights its text vectors mean nothing: MiniLM's take their place.
+SCRATCH = (
+    "model.from_scratch=true",
+    'text.model="sentence-transformers/all-MiniLM-L6-v2"',
+)
 EVERY_PREFIX = ('joint.strategy="all"', 'vector.strategy="all"')
 PAPER_PRESETS = {  # others are trained as ML-1M is
     "amazon-movies-2018": "paper/movies",
@@ -38,6 +45,8 @@ class System:
         The paper's Recall@10, Recall@20, NDCG@10 and NDCG@20 by data set, where it has any.
     gpu : bool
         Whether it is too large for a CPU.
+    t5 : tuple of str
+        Settings that name T5-small.
     """
 
     row: str
@@ -45,6 +54,7 @@ class System:
     settings: tuple[str, ...] = ()
     published: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     gpu: bool = False
+    t5: tuple[str, ...] = ()
 
 
 def published(row: str) -> dict[str, tuple[float, ...]]:
@@ -52,29 +62,51 @@ def published(row: str) -> dict[str, tuple[float, ...]]:
     return {data: rows[row] for data, rows in TABLE_4.items()}
 
 
+def _writers(row: str, preset: str) -> tuple[System, ...]:
+    """P5, POD or LightLM: at the paper's shape, pretrained and not, and small."""
+    paper, large = published(row), f"{preset}/t5-small"
+    fresh, leaking = "model.from_scratch=true", 'model.numbering="original"'
+    told = f"{row} from scratch, original numbers"
+    return (
+        System(row, large, (), paper, gpu=True, t5=BACKBONE),
+        System(f"{row} from scratch", large, (fresh,), paper, gpu=True, t5=BACKBONE),
+        System(told, large, (fresh, leaking), paper, gpu=True, t5=BACKBONE),
+        System(f"{row} small", f"{preset}/small", (), paper),
+        System(f"{row} small, original numbers", f"{preset}/small", (leaking,), paper),
+    )
+
+
 SYSTEMS = (
-    System("BERT4Rec", "bert4rec", published=published("BERT4Rec")),
-    System("SASRec", "sasrec", published=published("SASRec")),
-    System("S3-Rec", "s3rec", published=published("S3-Rec")),
-    System("FDSA", "fdsa", published=published("FDSA")),
-    System("Lite-LLM4Rec small, sampling", "cpu/small", published=published(SAMPLING)),
+    System("BERT4Rec", "bert4rec", (), published("BERT4Rec")),
+    System("SASRec", "sasrec", (), published("SASRec")),
+    System("S3-Rec", "s3rec", (), published("S3-Rec")),
+    System("FDSA", "fdsa", (), published("FDSA")),
+    *_writers("LightLM", "lightlm"),
+    *_writers("P5", "p5"),
+    *_writers("POD", "pod"),
+    System("Lite-LLM4Rec small, sampling", "cpu/small", (), published(SAMPLING)),
+    System("Lite-LLM4Rec small, all", "cpu/small", ('vector.strategy="all"',), published(ALL)),
+    System(SAMPLING, "paper", (), published(SAMPLING), gpu=True, t5=TWICE),
+    System(f"{SAMPLING}, from scratch", "paper", SCRATCH, published(SAMPLING), gpu=True, t5=TWICE),
+    System(ALL, "paper", EVERY_PREFIX, published(ALL), gpu=True, t5=TWICE),
     System(
-        "Lite-LLM4Rec small, all",
-        "cpu/small",
-        ('vector.strategy="all"',),
-        published=published(ALL),
+        f"{ALL}, from scratch",
+        "paper",
+        (*EVERY_PREFIX, *SCRATCH),
+        published(ALL),
+        gpu=True,
+        t5=TWICE,
     ),
-    System(SAMPLING, "paper", published=published(SAMPLING), gpu=True),
-    System(ALL, "paper", EVERY_PREFIX, published=published(ALL), gpu=True),
     System("Lite-LLM4Rec causal", "fast"),
 )
 
 
-def preset_of(system: System, dataset: Dataset, seed: int) -> Preset:
-    """Return the settings that train a system on a data set."""
+def preset_of(system: System, dataset: Dataset, seed: int, t5: str) -> Preset:
+    """Return the settings that train a system on a data set, with T5-small from `t5`."""
     own = PAPER_PRESETS.get(dataset.name, "paper/ml-1m")
     named = own if system.preset == "paper" else system.preset
-    return load_preset(preset_for(named, dataset), list(system.settings), seed)
+    settings = [f'{setting}="{t5}"' for setting in system.t5]
+    return load_preset(preset_for(named, dataset), [*settings, *system.settings], seed)
 
 
 def train_system(system: System, cell: Cell, bench: Bench) -> None:
@@ -91,7 +123,7 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
     try:
         train_run(
             dataset,
-            preset_of(system, dataset, cell.seed or 0),
+            preset_of(system, dataset, cell.seed or 0, bench.t5),
             bench.runs / cell.exhibit / cell.name,
             device=bench.device,
             record=cell.record(bench),

@@ -20,8 +20,9 @@ SHAPE = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
 
 def make(n_items: int = N_ITEMS, **settings: Any) -> GenerativeRec:
     torch.manual_seed(0)
-    given = {"backbone": "t5", "from_scratch": True, "shape": SHAPE, "dropout": 0.0,
-             "numbering": "original", **settings}  # fmt: skip
+    plain = {"numbering": "original", "length_penalty": 0.0, "early_stopping": False}
+    made = {"backbone": "t5", "from_scratch": True, "shape": SHAPE, "dropout": 0.0}
+    given = {**made, **plain, **settings}
     config = GenerativeConfig(**given)
     return GenerativeRec.create(
         config, CatalogueFacts(torch.empty(n_items, 0), torch.ones(n_items))
