@@ -9,6 +9,7 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -105,7 +106,12 @@ def time_systems(systems: Mapping[str, Timed], cell: Cell, bench: Bench) -> None
     write_values(
         cell.record(bench),
         {name: 1000 * value for name, value in seconds.items()},
-        {**cell.about(), "unit": "ms per batch of 32 users", "turns": turns, "t5": bench.t5},
+        {
+            **cell.about(),
+            "unit": "ms per batch of 32 users",
+            "turns": turns,
+            "t5": Path(bench.t5).name,
+        },
     )
 
 
@@ -125,7 +131,7 @@ def time_parts(name: str, cell: Cell, bench: Bench) -> None:
         "encoder": seconds["encode"] - seconds["prompts"],
         "beam search and reading": seconds["whole"] - seconds["encode"],
     }
-    details = {**cell.about(), "unit": "ms per batch of 32 users", "t5": bench.t5}
+    details = {**cell.about(), "unit": "ms per batch of 32 users", "t5": Path(bench.t5).name}
     write_values(cell.record(bench), {key: 1000 * part for key, part in values.items()}, details)
 
 
@@ -143,7 +149,11 @@ def count_tokens(cell: Cell, bench: Bench) -> None:
     batches = [shown[first : first + BATCH] for first in range(0, len(shown), BATCH)]
     values["Lite-LLM4Rec padded"] = statistics.mean(float(part.max()) for part in batches)
     values["Lite-LLM4Rec unpadded"] = float(shown.mean())
-    details = {**cell.about(), "unit": "tokens or item vectors per history", "t5": bench.t5}
+    details = {
+        **cell.about(),
+        "unit": "tokens or item vectors per history",
+        "t5": Path(bench.t5).name,
+    }
     write_values(cell.record(bench), values, details)
 
 
