@@ -48,6 +48,11 @@ class Bench:
         if self.budget is not None and self.budget <= 0:
             raise ConfigError(f"A budget of {self.budget:g} s trains nothing.", "--budget 30")
 
+    @property
+    def t5_name(self) -> str:
+        """What records call it."""
+        return Path(self.t5).name
+
     def dataset(self, name: str) -> Dataset:
         """Load a named data set; the last one is kept."""
         return _load(name, self.root)

@@ -9,7 +9,6 @@ import statistics
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -110,7 +109,7 @@ def time_systems(systems: Mapping[str, Timed], cell: Cell, bench: Bench) -> None
             **cell.about(),
             "unit": "ms per batch of 32 users",
             "turns": turns,
-            "t5": Path(bench.t5).name,
+            "t5": bench.t5_name,
         },
     )
 
@@ -131,7 +130,7 @@ def time_parts(name: str, cell: Cell, bench: Bench) -> None:
         "encoder": seconds["encode"] - seconds["prompts"],
         "beam search and reading": seconds["whole"] - seconds["encode"],
     }
-    details = {**cell.about(), "unit": "ms per batch of 32 users", "t5": Path(bench.t5).name}
+    details = {**cell.about(), "unit": "ms per batch of 32 users", "t5": bench.t5_name}
     write_values(cell.record(bench), {key: 1000 * part for key, part in values.items()}, details)
 
 
@@ -152,7 +151,7 @@ def count_tokens(cell: Cell, bench: Bench) -> None:
     details = {
         **cell.about(),
         "unit": "tokens or item vectors per history",
-        "t5": Path(bench.t5).name,
+        "t5": bench.t5_name,
     }
     write_values(cell.record(bench), values, details)
 
