@@ -10,6 +10,7 @@ from lite_llm4rec.paper.published import METRICS
 from lite_llm4rec.records import read_folder
 
 Rows = list[dict[str, Any]]
+NOTE = "README.md"
 TITLES = {
     "table1": "Table 1: time of a batch of 32 users",
     "table2": "Table 2: without the decoder, and with titles for ids",
@@ -37,7 +38,7 @@ def write_report(records: Path, out: Path) -> list[Path]:
         found = _named(read_folder(records / exhibit))
         if not found:
             continue
-        note = records / exhibit / "README.md"
+        note = records / exhibit / NOTE
         parts = [f"# {title}"]
         if note.is_file():
             parts.append(note.read_text(encoding="utf-8").strip())
@@ -45,7 +46,19 @@ def write_report(records: Path, out: Path) -> list[Path]:
         page = out / f"{exhibit}.md"
         page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         pages.append(page)
-    return pages
+    return [*pages, _index(records, out, pages)]
+
+
+def _index(records: Path, out: Path, pages: list[Path]) -> Path:
+    """Write the page that leads to the others, after what a person has to say of them all."""
+    note = records / NOTE
+    parts = ["# The paper's tables and figures"]
+    if note.is_file():
+        parts.append(note.read_text(encoding="utf-8").strip())
+    parts.append("\n".join(f"- [{TITLES[page.stem]}]({page.name})" for page in pages))
+    index = out / NOTE
+    index.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
+    return index
 
 
 def _named(records: Rows) -> Rows:

@@ -64,10 +64,11 @@ def test_a_trained_cell_is_cut_by_its_budget_and_not_trained_again(bench: Bench,
     before = cell.record(bench).stat().st_mtime_ns
     reproduce([cell], bench, SILENT)
     assert cell.record(bench).stat().st_mtime_ns == before
-    (page,) = write_report(bench.records, bench.records / "pages")
+    page, index = write_report(bench.records, bench.records / "pages")
     line = next(line for line in page.read_text().splitlines() if line.startswith("| SASRec"))
     assert "0.1834" in line and "cut at" in line and f"{record['metrics']['recall@10']:.4f}" in line
     assert "| Popularity |" in page.read_text()
+    assert "(table4.md)" in index.read_text()
 
 
 def test_what_cannot_be_measured_here_says_why_and_is_tried_again(bench: Bench):
@@ -75,5 +76,5 @@ def test_what_cannot_be_measured_here_says_why_and_is_tried_again(bench: Bench):
                and "small" not in cell.row]  # fmt: skip
     reproduce([cell], bench, SILENT)
     assert not cell.is_done(bench)
-    (page,) = write_report(bench.records, bench.records / "pages")
+    page, _ = write_report(bench.records, bench.records / "pages")
     assert "wants a GPU" in page.read_text() and "0.2733" in page.read_text()
