@@ -120,16 +120,18 @@ def time_parts(name: str, cell: Cell, bench: Bench) -> None:
     split = leave_one_out(dataset.interactions)
     model = build(Timed(GENERATIVE[name], HELD), dataset, split, bench.t5).to(bench.device)
     batch = first_batch(split, model.history_length, bench.device)
-    whole = partial(recommend, model, batch)
-    encode = partial(_encode, model, batch)
-    prompts = partial(model.prompts_of, *batch)
-    works = {"whole": whole, "encode": encode, "prompts": prompts}
-    seconds = side_by_side(works, 3, bench.device)
-    values = {
-        "data preparation": seconds["prompts"],
-        "encoder": seconds["encode"] - seconds["prompts"],
-        "beam search and reading": seconds["whole"] - seconds["encode"],
-    }
+    written = model.prompts_of(*batch)
+    seconds = side_by_side(
+        {
+            "data preparation": partial(model.prompts_of, *batch),
+            "encoder": partial(model.encode, written),
+            "whole": partial(recommend, model, batch),
+        },
+        3,
+        bench.device,
+    )
+    whole = seconds.pop("whole")
+    values = {**seconds, "beam search and reading": whole - sum(seconds.values())}
     details = {**cell.about(), "unit": "ms per batch of 32 users", "t5": bench.t5_name}
     write_values(cell.record(bench), {key: 1000 * part for key, part in values.items()}, details)
 
@@ -168,8 +170,3 @@ def _lengths(model: GenerativeRec, split: Split) -> tuple[float, float]:
         padded += [int(lengths.max())] * len(lengths)
         plain += lengths.tolist()
     return statistics.mean(padded), statistics.mean(plain)
-
-
-@torch.no_grad()
-def _encode(model: GenerativeRec, batch: Tensors) -> torch.Tensor:
-    return model.encode(model.prompts_of(*batch))[0]

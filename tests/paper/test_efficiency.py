@@ -58,6 +58,7 @@ def test_times_are_measured_side_by_side_and_shown_as_ratios(bench: Bench):
     assert set(times) == {"P5", "POD", "Lite-LLM4Rec"}
     assert times["Lite-LLM4Rec"] < times["POD"]
     parts = record(bench, "figure2", "ml-1m.pod")["values"]
-    assert parts["beam search and reading"] > parts["encoder"] > 0
+    assert list(parts) == ["data preparation", "encoder", "beam search and reading"]
+    assert min(parts.values()) > 0
     pages = {page.stem: page.read_text() for page in write_report(bench.records, bench.runs)}
     assert "371.9×" in pages["table5"]  # the paper's 2,280 ms ÷ 6.13 ms
