@@ -29,7 +29,7 @@ def test_train_prints_results_and_leaves_a_run_folder(world: World, first: Resul
 
 def test_train_within_a_given_time(world: World, tmp_path: Path):
     result = train(
-        world, tmp_path / "run", "--minutes", 0.001, "--set", "vector.epochs=2000", "--json"
+        world, tmp_path / "run", "--minutes", "0.0000001", "--set", "vector.epochs=2000", "--json"
     )
     assert result.status == 0, result.err
     assert result.json["stages"][0]["cut"] and result.json["stages"][0]["epochs"] < 2000
