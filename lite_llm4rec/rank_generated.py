@@ -24,7 +24,7 @@ def rank_generated(
     """Write a list for each case and find its target there.
 
     An output that is no item, or one again, keeps its place; items of the known history leave
-    theirs. A target that was not written has the last rank.
+    theirs. A target that was not written has the last rank, one past the list in a tiny catalogue.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def rank_generated(
     shares : dict
         Of all outputs those that are malformed, unknown or repeated.
     """
-    ranks = np.full(len(targets), model.n_items)
+    ranks = np.full(len(targets), max(model.n_items, OUTPUTS + 1))
     lists = np.full((len(targets), list_length), -1)
     counts = np.zeros(3)
     for first in range(0, len(targets), BATCH):

@@ -72,7 +72,7 @@ def case(history: list[int], target: int) -> tuple[Any, Targets]:
         ([7], 3, True, 2),  # a seen item leaves its place
         ([7], 3, False, 3),
         ([7, 3], 3, True, 2),  # the target itself is never seen
-        ([1], 8, True, 9),  # not written at all: the last of nine
+        ([1], 8, True, 21),  # not written at all: no hit at 20 either
     ],
 )
 def test_the_rank_is_the_place_in_the_list(history, target, seen_filter, rank):
@@ -222,3 +222,10 @@ def test_it_goes_on_with_the_same_catalogue_only(small_ring: Dataset, ring: Data
     assert torch.equal(first.model.numbers, second.model.numbers)  # type: ignore[union-attr]
     with pytest.raises(ConfigError, match="same catalogue"):
         Recommender.fit(ring, once, init_from=first, **quiet)
+
+
+def test_a_miss_is_one_in_a_catalogue_smaller_than_the_lists():
+    dataset = Dataset.from_tables(*ring_tables(20, 9, 5, seed=0), name="nine")
+    split = leave_one_out(dataset.interactions)
+    ranks, _ = rank_cases(Writer([]), dataset.interactions.items, split.test)
+    assert (ranks > 20).all()

@@ -40,7 +40,7 @@ class AttributeTable(nn.Module):
                 f"{kind} learns from the items' attributes, and these items have none that at"
                 " least two of them share.",
                 "Pass an items table with columns such as genres, categories or brand beside the"
-                ' title; or a model without attributes: --set model.kind="sasrec"',
+                " title; or take a model without attributes: --preset sasrec",
             )
         numbers = attributes.numbers
         table = cls(len(attributes.offsets) - 1, len(attributes.names), len(numbers), width)

@@ -25,7 +25,7 @@ class Bench:
     records : Path
         Folder of the records, one subfolder per table or figure.
     runs : Path
-        Folder of the run folders, so that a cut training goes on and users can be paired.
+        Folder of the run folders, so that users can be paired, and an interrupted training goes on.
     root : Path or None
         Where named data sets lie.
     budget : float or None

@@ -28,6 +28,7 @@ from lite_llm4rec.records import write_values
 Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # users, items, mask
 BATCH = 32  # users, as in the paper
 LIST = 20
+MILLISECONDS = "ms per batch of 32 users"
 HELD = ("model.constrained=true",)
 SHORT = ("model.history_length=20",)
 GENERATIVE = {"P5": "p5/t5-small", "POD": "pod/t5-small"}
@@ -46,8 +47,8 @@ BERT4REC = {"BERT4Rec": Timed("bert4rec/long", SHORT, t5=False)}
 WRITERS = {name: Timed(preset, HELD) for name, preset in GENERATIVE.items()}
 LITE = {"Lite-LLM4Rec": Timed("paper/ml-1m")}
 ENCODERS = {
-    "w/o_d": Timed("pod/without-decoder"),
-    "w/o_d_TID": Timed("pod/titles"),
+    "POD w/o_d": Timed("pod/without-decoder"),
+    "POD w/o_d_TID": Timed("pod/titles"),
 }
 
 
@@ -107,7 +108,7 @@ def time_systems(systems: Mapping[str, Timed], cell: Cell, bench: Bench) -> None
         {name: 1000 * value for name, value in seconds.items()},
         {
             **cell.about(),
-            "unit": "ms per batch of 32 users",
+            "unit": MILLISECONDS,
             "turns": turns,
             "t5": bench.t5_name,
         },
@@ -132,7 +133,7 @@ def time_parts(name: str, cell: Cell, bench: Bench) -> None:
     )
     whole = seconds.pop("whole")
     values = {**seconds, "beam search and reading": whole - sum(seconds.values())}
-    details = {**cell.about(), "unit": "ms per batch of 32 users", "t5": bench.t5_name}
+    details = {**cell.about(), "unit": MILLISECONDS, "t5": bench.t5_name}
     write_values(cell.record(bench), {key: 1000 * part for key, part in values.items()}, details)
 
 

@@ -6,6 +6,7 @@ from statistics import mean
 from typing import Any
 
 from lite_llm4rec.paper import rows as shown
+from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.published import METRICS
 from lite_llm4rec.records import read_folder
 
@@ -78,12 +79,11 @@ def _data(record: dict[str, Any]) -> str:
 
 def _data_set(data: str, records: Rows) -> str:
     trained = [record for record in records if "metrics" in record or "missing" in record]
-    timed = [record for record in records if "ms" in record.get("unit", "")]
-    others = [record for record in records if "values" in record and "unit" not in record]
-    counted = [record for record in records if "tokens" in record.get("unit", "")]
+    measured = [record for record in records if record.get("values")]
+    timed = [record for record in measured if record.get("unit") == MILLISECONDS]
+    counted = [record for record in measured if record not in timed]
     parts = [f"## {data}", *map(_timed, timed)]
-    plain = [record for record in others + counted if "missing" not in record]
-    parts += [_counted(plain)] if plain else []
+    parts += [_counted(counted)] if counted else []
     parts += [_trained(trained)] if trained else []
     return "\n\n".join(parts)
 

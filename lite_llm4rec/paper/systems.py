@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DownloadError
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
-from lite_llm4rec.paper.published import TABLE_4
+from lite_llm4rec.paper.published import METRICS, TABLE_4
 from lite_llm4rec.preset import Preset, load_preset, preset_for
 from lite_llm4rec.training_run import train_run
 
+Published = Mapping[str, Mapping[str, float]]
 SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
 BACKBONE = ("model.backbone",)
 TWICE = ("model.backbone", "text.model")
@@ -41,8 +42,8 @@ class System:
         A preset or a family of presets; "paper" takes the data set's own.
     settings : tuple of str
         Changes, as `--set` takes them.
-    published : tuple of float
-        The paper's Recall@10, Recall@20, NDCG@10 and NDCG@20 by data set, where it has any.
+    published : mapping
+        The paper's metrics by data set, where it has any.
     gpu : bool
         Whether it is too large for a CPU.
     t5 : tuple of str
@@ -52,14 +53,14 @@ class System:
     row: str
     preset: str
     settings: tuple[str, ...] = ()
-    published: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    published: Published = field(default_factory=dict)
     gpu: bool = False
     t5: tuple[str, ...] = ()
 
 
-def published(row: str) -> dict[str, tuple[float, ...]]:
+def published(row: str) -> Published:
     """Give a row of the paper's Table 4 by data set."""
-    return {data: rows[row] for data, rows in TABLE_4.items()}
+    return {data: dict(zip(METRICS, rows[row], strict=True)) for data, rows in TABLE_4.items()}
 
 
 def _writers(row: str, preset: str) -> tuple[System, ...]:
