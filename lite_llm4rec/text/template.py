@@ -54,7 +54,7 @@ TEMPLATES: dict[str, Callable[[Mapping[str, str | None]], str]] = {
 
 
 def _label(name: str) -> str:
-    words = tidy(name).replace("_", " ")
+    words = tidy(name.replace("_", " "))
     return words[:1].upper() + words[1:]
 
 

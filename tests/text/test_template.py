@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES, item_text, title_text
@@ -48,6 +48,7 @@ ANY_TEXT = st.text(st.characters(exclude_categories=())) | st.text("|>; &amp;\n\
 
 
 @given(st.dictionaries(ANY_TEXT, st.none() | ANY_TEXT, max_size=4))
+@example({"": None, "_": "0"})
 def test_never_raises_and_is_one_line(fields: dict[str, str | None]) -> None:
     for template in TEMPLATES.values():
         line = template(fields)
