@@ -23,7 +23,7 @@ from lite_llm4rec.records import write_record
 
 SYSTEMS = {
     "default": ("fast", []),
-    "id-dropout": ("fast", ["model.id_dropout=0.2"]),
+    "no-id-dropout": ("fast", ["model.id_dropout=0.0"]),
     "text": ("fast", ["model.items='text'"]),
     "sasrec": ("sasrec", []),
 }
