@@ -75,6 +75,7 @@ def reproduce(
     """
     from lite_llm4rec.paper.cell import Bench
     from lite_llm4rec.paper.exhibits import cells
+    from lite_llm4rec.paper.plots import can_plot
     from lite_llm4rec.paper.report import write_report
     from lite_llm4rec.paper.reproduce import reproduce as measure
     from lite_llm4rec.train import Machine
@@ -85,3 +86,5 @@ def reproduce(
     measure(cells(what, data, option.numbers(seeds)), bench, console)
     for page in write_report(records, out):
         console.print(f"{page} written")
+    if not can_plot():
+        console.print("No plots: pip install 'lite-llm4rec[plots]'", markup=False)

@@ -200,7 +200,6 @@ class GenerativeRec(GenerativeModel):
                 total = total + self._loss(prompts, labels[rows], task)
         return total / (labels != IGNORED).sum()
 
-    @torch.no_grad()
     def ranked_lists(
         self, users: torch.Tensor | None, items: torch.Tensor, mask: torch.Tensor, k: int
     ) -> RankedLists:
@@ -213,9 +212,23 @@ class GenerativeRec(GenerativeModel):
         ConfigError
             When the style names the user alone and there is none.
         """
-        states, visible = self.encode(self.prompts_of(users, items, mask))
+        texts, scores = self.write(self.prompts_of(users, items, mask), k)
+        return self.catalogue().read(texts, scores)
+
+    @torch.no_grad()
+    def write(self, prompts: Prompts, k: int) -> tuple[list[str], torch.Tensor]:
+        """Answer prompts for the next item by beam search.
+
+        Returns
+        -------
+        texts : list of str
+            (batch · k), each prompt's best first.
+        scores : torch.Tensor
+            (batch, k).
+        """
+        states, visible = self.encode(prompts)
         catalogue = self.catalogue()
-        only = [OnlyItems(catalogue.trie.to(items.device))] if self.config.constrained else []
+        only = [OnlyItems(catalogue.trie.to(states.device))] if self.config.constrained else []
         longest = catalogue.mask.shape[1] if only else self.config.max_target_tokens
         found = self.t5.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
@@ -231,10 +244,13 @@ class GenerativeRec(GenerativeModel):
             return_dict_in_generate=True,
             output_scores=True,
         )
-        scores = found.sequences_scores.reshape(len(items), k).float().cpu()
-        sequences = found.sequences[:, 1:].cpu()
-        texts = self._words().tokenizer.batch_decode(sequences, skip_special_tokens=True)
-        return catalogue.read(texts, scores)
+        scores = found.sequences_scores.reshape(len(states), k).float().cpu()
+        return [self.text_of(row) for row in found.sequences[:, 1:].cpu()], scores
+
+    def text_of(self, tokens: torch.Tensor) -> str:
+        """Read tokens, (tokens,), as text."""
+        text: str = self._words().tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
 
     def prompts_of(
         self, users: torch.Tensor | None, items: torch.Tensor, mask: torch.Tensor

@@ -7,6 +7,7 @@ from typing import Any
 
 from lite_llm4rec.paper import rows as shown
 from lite_llm4rec.paper.efficiency import MILLISECONDS
+from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import METRICS
 from lite_llm4rec.records import read_folder
 
@@ -43,7 +44,8 @@ def write_report(records: Path, out: Path) -> list[Path]:
         parts = [f"# {title}"]
         if note.is_file():
             parts.append(note.read_text(encoding="utf-8").strip())
-        parts += [_data_set(name, list(rows)) for name, rows in groupby(found, _data)]
+        for name, rows in groupby(found, _data):
+            parts.append(_data_set(exhibit, name, list(rows), out))
         page = out / f"{exhibit}.md"
         page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         pages.append(page)
@@ -77,7 +79,7 @@ def _data(record: dict[str, Any]) -> str:
     return str(record["dataset"])
 
 
-def _data_set(data: str, records: Rows) -> str:
+def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
     trained = [record for record in records if "metrics" in record or "missing" in record]
     measured = [record for record in records if record.get("values")]
     timed = [record for record in measured if record.get("unit") == MILLISECONDS]
@@ -85,7 +87,28 @@ def _data_set(data: str, records: Rows) -> str:
     parts = [f"## {data}", *map(_timed, timed)]
     parts += [_counted(counted)] if counted else []
     parts += [_trained(trained)] if trained else []
+    parts += [_samples(record) for record in trained if record.get("samples")]
+    if can_plot():
+        parts += _plots(exhibit, data, timed, trained, out)
     return "\n\n".join(parts)
+
+
+def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> list[str]:
+    """Draw what a page's tables say, and return the pictures' lines."""
+    measured = [record for record in _in_order(trained) if "metrics" in record]
+    rows = [(row, list(group)) for row, group in groupby(measured, lambda record: record["row"])]
+    shares = [record for record in timed if exhibit == "figure2"]
+    drawn = []
+    if shares:
+        plot_shares(shares, out / f"{exhibit}-{data}-shares")
+        drawn.append(("shares", "Shares of a batch's time"))
+    elif timed:
+        plot_times(timed[0], out / f"{exhibit}-{data}-time")
+        drawn.append(("time", "Time of a batch, ours and the paper's"))
+    if rows:
+        plot_quality(rows, out / f"{exhibit}-{data}-quality")
+        drawn.append(("quality", "Recall@10, ours and the paper's"))
+    return [f"![{words}]({exhibit}-{data}-{what}.svg)" for what, words in drawn]
 
 
 def _timed(record: dict[str, Any]) -> str:
@@ -137,6 +160,17 @@ def _counted(records: Rows) -> str:
             paper = record["paper"].get(name)
             number = f"{value:,}" if isinstance(value, int) else f"{value:.4f}"
             lines.append(_line([name, number, "" if paper is None else f"{paper:,}"]))
+    return "\n".join(lines)
+
+
+def _samples(record: dict[str, Any]) -> str:
+    """Show what a system that writes ids was asked and wrote."""
+    lines = [f"What {record['row']} (seed {record['seed']}) was asked, and wrote:", ""]
+    lines += ["| prompt | answer | its place of 20 | the first outputs |", "|---|---|---|---|"]
+    for sample in record["samples"]:
+        written = " · ".join(f"`{text}`" for text in sample["written"])
+        place = "—" if sample["place"] is None else str(sample["place"])
+        lines.append(_line([f"`{sample['prompt']}`", f"`{sample['answer']}`", place, written]))
     return "\n".join(lines)
 
 

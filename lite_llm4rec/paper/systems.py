@@ -10,6 +10,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DownloadError
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.published import METRICS, TABLE_4
+from lite_llm4rec.paper.samples import add_samples
 from lite_llm4rec.preset import Preset, load_preset, preset_for
 from lite_llm4rec.training_run import train_run
 
@@ -121,11 +122,12 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
     if system.gpu and bench.device == "cpu":
         raise NotHereError("wants a GPU")
     dataset = bench.dataset(cell.data)
+    folder = bench.runs / cell.exhibit / cell.name
     try:
         train_run(
             dataset,
             preset_of(system, dataset, cell.seed or 0, bench.t5),
-            bench.runs / cell.exhibit / cell.name,
+            folder,
             device=bench.device,
             record=cell.record(bench),
             details={**cell.about(), "budget": bench.budget},
@@ -133,3 +135,4 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
         )
     except DownloadError as error:
         raise NotHereError(f"weights not at hand: {error}") from error
+    add_samples(cell.record(bench), folder, dataset)

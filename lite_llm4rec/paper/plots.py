@@ -1,0 +1,114 @@
+"""Records of one data set → a plot as PNG and SVG, ours beside the paper's.
+
+Wants matplotlib (`pip install 'lite-llm4rec[plots]'`).
+"""
+
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+Rows = list[dict[str, Any]]
+OURS, PAPER = "#2b6cb0", "#c05621"
+SHADES = ("#2b6cb0", "#90cdf4", "#c05621", "#fbd38d", "#718096")
+METRIC = "recall@10"
+WIDTH = 7.5  # inches
+ROW = 0.32  # inches for each bar
+
+
+def can_plot() -> bool:
+    """Whether matplotlib is installed."""
+    return find_spec("matplotlib") is not None
+
+
+def plot_quality(rows: list[tuple[str, Rows]], path: Path) -> None:
+    """Draw Recall@10 of systems as bars, with intervals or the seeds' range, the paper's as marks.
+
+    Parameters
+    ----------
+    rows : list of (name, records of its seeds)
+        From the bottom up.
+    path : Path
+        Where to, without an ending.
+    """
+    names = [name for name, _ in rows]
+    values = [mean(record["metrics"][METRIC] for record in records) for _, records in rows]
+    reach = [_reach(records) for _, records in rows]
+    below = [value - low for value, (low, _) in zip(values, reach, strict=True)]
+    above = [high - value for value, (_, high) in zip(values, reach, strict=True)]
+    papers = {name: records[0]["paper"].get(METRIC) for name, records in rows}
+
+    def draw(axes: Any) -> None:
+        spread = {"xerr": [below, above], "capsize": 2}
+        axes.barh(names, values, **spread, color=OURS, height=0.6, label="ours")
+        _mark(axes, names, papers)
+        axes.set_xlabel("Recall@10")
+
+    _write(draw, len(rows), path)
+
+
+def plot_times(record: dict[str, Any], path: Path) -> None:
+    """Draw how many times as long as the fastest each system takes, beside the paper's ratios."""
+    ours, paper = _ratios(record["values"]), _ratios(record["paper"])
+    names = sorted(ours, key=ours.__getitem__)
+
+    def draw(axes: Any) -> None:
+        axes.barh(names, [ours[name] for name in names], color=OURS, height=0.6, label="ours")
+        _mark(axes, names, paper)
+        axes.set_xscale("log")
+        axes.set_xlabel("time of a batch, as a multiple of the fastest")
+
+    _write(draw, len(names), path)
+
+
+def plot_shares(records: Rows, path: Path) -> None:
+    """Draw what share of each system's time its parts take."""
+    names = [record["row"] for record in records]
+
+    def draw(axes: Any) -> None:
+        before = [0.0] * len(names)
+        for part, colour in zip(records[0]["values"], SHADES, strict=False):
+            shares = [record["values"][part] / sum(record["values"].values()) for record in records]
+            axes.barh(names, shares, left=before, color=colour, height=0.5, label=part)
+            before = [start + share for start, share in zip(before, shares, strict=True)]
+        axes.set_xlim(0, 1)
+        axes.set_xlabel("share of a batch's time")
+
+    _write(draw, len(names), path)
+
+
+def _mark(axes: Any, names: list[str], papers: Mapping[str, float | None]) -> None:
+    """Put the paper's numbers on the bars of the same names."""
+    known = [(papers[name], place) for place, name in enumerate(names) if papers.get(name)]
+    if known:
+        values, places = zip(*known, strict=True)
+        axes.scatter(values, places, marker="D", color=PAPER, zorder=3, label="paper")
+
+
+def _reach(records: Rows) -> tuple[float, float]:
+    """Give the range over seeds, or one seed's interval over users."""
+    found = [record["metrics"][METRIC] for record in records]
+    if len(found) > 1:
+        return min(found), max(found)
+    low, high = records[0]["intervals"].get(METRIC, (found[0], found[0]))
+    return low, high
+
+
+def _ratios(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: value / min(values.values()) for name, value in values.items()}
+
+
+def _write(draw: Callable[[Any], None], bars: int, path: Path) -> None:
+    """Write one figure as PNG and SVG, the same bytes for the same records."""
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(WIDTH, 1.2 + ROW * bars), layout="constrained")
+    axes = figure.subplots()
+    draw(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    figure.legend(loc="outside upper center", ncols=5, frameon=False)
+    with rc_context({"svg.hashsalt": path.name}):
+        figure.savefig(f"{path}.png", dpi=110)
+        figure.savefig(f"{path}.svg", metadata={"Date": None})

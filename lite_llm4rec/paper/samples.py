@@ -1,0 +1,59 @@
+"""What a trained system that writes ids was asked and what it wrote, for a reader's own eyes."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from lite_llm4rec.data.batching import pad
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.models import GenerativeRec
+from lite_llm4rec.rank_generated import OUTPUTS
+from lite_llm4rec.recommender import Recommender
+
+USERS = 4
+SHOWN = 6  # of each user's outputs
+
+
+def add_samples(record: Path, folder: Path, dataset: Dataset) -> None:
+    """Put samples of what the model in a run folder writes for test users into its record."""
+    model = Recommender.load(folder).model
+    if isinstance(model, GenerativeRec):
+        values = json.loads(record.read_text(encoding="utf-8"))
+        values["samples"] = samples(model.eval(), dataset)
+        record.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+
+
+def samples(model: GenerativeRec, dataset: Dataset) -> list[dict[str, Any]]:
+    """Ask for the test items of a few users, spread over the log.
+
+    Returns
+    -------
+    list of dict
+        prompt, answer: text; written: the first outputs; place: where the answer stands among
+        all 20, from 1, None where it does not.
+    """
+    split = leave_one_out(dataset.interactions)
+    chosen = np.linspace(0, len(split.test) - 1, USERS).astype(np.int64)
+    cases = split.test.take(chosen)
+    starts = np.maximum(cases.starts, cases.positions - model.history_length)
+    items, mask = pad(dataset.interactions.items, starts, cases.positions)
+    prompts = model.prompts_of(torch.from_numpy(cases.users.astype(np.int64)), items, mask)
+    texts, scores = model.write(prompts, OUTPUTS)
+    found = model.catalogue().read(texts, scores).items
+    told = []
+    for row, position in enumerate(cases.positions):
+        target = int(dataset.interactions.items[position])
+        place = (found[row] == target).nonzero()[:, 0].tolist()
+        told.append(
+            {
+                "prompt": model.text_of(prompts.tokens[row][prompts.mask[row]]),
+                "answer": model.text_of(model.catalogue().targets[target]),
+                "written": texts[row * OUTPUTS : row * OUTPUTS + SHOWN],
+                "place": place[0] + 1 if place else None,
+            }
+        )
+    return told
