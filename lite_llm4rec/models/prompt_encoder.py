@@ -29,6 +29,8 @@ class PromptEncoderConfig:
 
     Attributes
     ----------
+    style : "p5" or "pod"
+        Whose prompt it is: POD's are the items alone, P5's have words around and between them.
     written : "id" or "title"
         `w/o_d` or `w/o_d_TID`.
     backbone, from_scratch, shape
@@ -46,6 +48,7 @@ class PromptEncoderConfig:
     """
 
     kind: Literal["prompt-encoder"] = "prompt-encoder"
+    style: Literal["p5", "pod"] = "pod"
     written: Literal["id", "title"] = "id"
     backbone: str = "google-t5/t5-small"
     from_scratch: bool = False
@@ -75,10 +78,19 @@ class PromptEncoder(SequenceModel):
     t5 : transformers.T5EncoderModel
     tokens : torch.Tensor
         (N, tokens) int64 each item's text, −1 where there is none.
+    before, after : torch.Tensor
+        (tokens,) int64 what stands around the items, the end among it.
     config : PromptEncoderConfig
     """
 
-    def __init__(self, t5: Any, tokens: torch.Tensor, config: PromptEncoderConfig) -> None:
+    def __init__(
+        self,
+        t5: Any,
+        tokens: torch.Tensor,
+        before: torch.Tensor,
+        after: torch.Tensor,
+        config: PromptEncoderConfig,
+    ) -> None:
         super().__init__()
         self.config = config
         self.history_length = config.history_length
@@ -87,7 +99,11 @@ class PromptEncoder(SequenceModel):
         self.whole_words = nn.Embedding(WORDS, width) if config.whole_words else None
         self.head = nn.Linear(width, len(tokens), bias=False)
         self.tokens: torch.Tensor
+        self.before: torch.Tensor
+        self.after: torch.Tensor
         self.register_buffer("tokens", tokens)
+        self.register_buffer("before", before)
+        self.register_buffer("after", after)
         save_shared_once(self)
 
     @classmethod
@@ -100,7 +116,8 @@ class PromptEncoder(SequenceModel):
             shape=config.shape,
             dropout=config.dropout,
         )
-        return cls(t5, _item_tokens(config, WordTokens(tokenizer), facts), config)
+        words = WordTokens(tokenizer)
+        return cls(t5, _item_tokens(config, words, facts), *_around(config, words), config)
 
     @classmethod
     def skeleton(cls, config: PromptEncoderConfig, described: dict[str, Any]) -> "PromptEncoder":
@@ -108,12 +125,18 @@ class PromptEncoder(SequenceModel):
         values = dict(described["backbone"])
         t5 = T5EncoderModel(AutoConfig.for_model(values.pop("model_type"), **values))
         tokens = torch.full((described["shape"][0], described["tokens"]), -1)
-        return cls(t5, tokens, config)
+        before, after = (torch.zeros(length, dtype=torch.long) for length in described["around"])
+        return cls(t5, tokens, before, after, config)
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
         n_items, longest = self.tokens.shape
-        return {"backbone": self.t5.config.to_dict(), "shape": [n_items, 0], "tokens": longest}
+        return {
+            "backbone": self.t5.config.to_dict(),
+            "shape": [n_items, 0],
+            "tokens": longest,
+            "around": [len(self.before), len(self.after)],
+        }
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode histories, (batch, width)."""
@@ -141,9 +164,9 @@ class PromptEncoder(SequenceModel):
         """Put the items' tokens in a row: (batch, tokens) tokens, −1 behind the end, and words."""
         tokens = self.tokens[items].masked_fill(~mask[:, :, None], -1)
         words = (mask.cumsum(1) * mask)[:, :, None].expand_as(tokens)
-        end = torch.full((len(items), 1), self.t5.config.eos_token_id, device=items.device)
-        tokens = torch.cat([tokens.flatten(1), end], 1)
-        words = torch.cat([words.flatten(1), torch.zeros_like(end)], 1)
+        before, after = (part.expand(len(items), -1) for part in (self.before, self.after))
+        tokens = torch.cat([before, tokens.flatten(1), after], 1)
+        words = nn.functional.pad(words.flatten(1), (before.shape[1], after.shape[1]))
         order = (tokens < 0).int().argsort(dim=1, stable=True)  # T5 counts distances: close gaps
         order = order[:, : int((tokens >= 0).sum(1).max())]
         return tokens.gather(1, order), words.gather(1, order)
@@ -152,12 +175,21 @@ class PromptEncoder(SequenceModel):
 def _item_tokens(
     config: PromptEncoderConfig, words: WordTokens, facts: CatalogueFacts
 ) -> torch.Tensor:
-    """Tokenise every item, (N, tokens), −1 behind the end."""
+    """Tokenise every item and what parts it from the next, (N, tokens), −1 behind the end."""
+    style = STYLES[config.style]
     if config.written == "title":
         longest = config.max_title_tokens
         rows = [[*words(title)[:longest], *words(",")] for title in facts.titles]
     else:
         n_items = len(facts.counts)
         numbers = number_items(facts.walk, n_items, config.numbering, config.numbering_seed)
-        rows = [words(STYLES["pod"].item.format(number)) for number in numbers.tolist()]
+        between = words(style.separator) if style.separator else []
+        rows = [[*words(style.item.format(number)), *between] for number in numbers.tolist()]
     return pad_rows(rows, -1)[0]
+
+
+def _around(config: PromptEncoderConfig, words: WordTokens) -> tuple[torch.Tensor, torch.Tensor]:
+    """Tokenise what stands before and after the items, the user left out."""
+    before, _, after = STYLES[config.style].next_item[0].replace("{user}", "").partition("{items}")
+    tokens = [[token for word in text.split() for token in words(word)] for text in (before, after)]
+    return torch.tensor(tokens[0], dtype=torch.long), torch.tensor([*tokens[1], words.end])

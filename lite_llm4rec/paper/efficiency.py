@@ -47,6 +47,8 @@ BERT4REC = {"BERT4Rec": Timed("bert4rec/long", SHORT, t5=False)}
 WRITERS = {name: Timed(preset, HELD) for name, preset in GENERATIVE.items()}
 LITE = {"Lite-LLM4Rec": Timed("paper/ml-1m")}
 ENCODERS = {
+    "P5 w/o_d": Timed("p5/without-decoder"),
+    "P5 w/o_d_TID": Timed("p5/titles"),
     "POD w/o_d": Timed("pod/without-decoder"),
     "POD w/o_d_TID": Timed("pod/titles"),
 }

@@ -62,22 +62,39 @@ ITEM_LLMS = (
     System("Sbert", "paper", (SBERT,), published=_table7("Sbert"), gpu=True, t5=BACKBONE),
     System("Sbert, small backbone", "cpu/small", published=_table7("Sbert")),
 )
-SMALL = (
-    'model.backbone="t5"',
+ENCODED = ("without-decoder", "titles")
+DIGITS = 'model.backbone="t5"'  # with the tokenizer that the small P5 and POD have
+TINY = (  # the shape and the training of cpu/small
     "model.from_scratch=true",
     "model.shape={d_model=64, d_kv=16, num_heads=4, d_ff=256, num_layers=2}",
+    "vector.batch=128",
+    "vector.lr=1e-3",
+    "vector.validate_every=4",
+    'vector.schedule="linear"',
+    "vector.warmup=0.02",
     'vector.precision="fp32"',
 )
+
+
+def _chain(name: str) -> tuple[System, ...]:
+    """P5 or POD, then without the decoder, then with titles for ids; small and at T5's size."""
+    whole, ids, titles = (f"{name.lower()}/{part}" for part in ("t5-small", *ENCODED))
+    without, titled = _table2(f"{name} w/o_d"), _table2(f"{name} w/o_d_TID")
+    return (
+        System(f"{name} small", f"{name.lower()}/small", (), _table2(name)),
+        System(f"{name} small w/o_d", ids, (*TINY, DIGITS), without),
+        System(f"{name} small w/o_d_TID", titles, TINY, titled, t5=BACKBONE),
+        System(name, whole, (), _table2(name), gpu=True, t5=BACKBONE),
+        System(f"{name} w/o_d", ids, (), without, gpu=True, t5=BACKBONE),
+        System(f"{name} w/o_d_TID", titles, (), titled, gpu=True, t5=BACKBONE),
+    )
+
+
 CHAIN = (
-    System("P5 small", "p5/small", (), _table2("P5")),
-    System("POD small", "pod/small", (), _table2("POD")),
-    System("POD small w/o_d", "pod/without-decoder", SMALL, _table2("POD w/o_d")),
-    System("P5", "p5/t5-small", (), _table2("P5"), gpu=True, t5=BACKBONE),
-    System("POD", "pod/t5-small", (), _table2("POD"), gpu=True, t5=BACKBONE),
-    *(
-        System(f"POD {name}", preset, (), _table2(f"POD {name}"), gpu=True, t5=BACKBONE)
-        for name, preset in (("w/o_d", "pod/without-decoder"), ("w/o_d_TID", "pod/titles"))
-    ),
+    *_chain("P5"),
+    *_chain("POD"),
+    System("Lite-LLM4Rec small, ids alone", "cpu/small", ('model.items="id"',)),
+    System("Lite-LLM4Rec small", "cpu/small"),
 )
 VARIANTS = (
     System("full, MiniLM", "cpu/minilm"),
@@ -99,9 +116,12 @@ def table1(data: str, seeds: Seeds) -> list[Cell]:
 
 
 def table2(data: str, seeds: Seeds) -> list[Cell]:
-    """P5 and POD, then without the decoder, then with titles for ids: quality and time."""
+    """P5 and POD, without the decoder, with titles for ids, and with item vectors in their place.
+
+    Quality and time.
+    """
     paper = {name: row[2] for name, row in TABLE_2.get(data, {}).items()}
-    work = partial(time_systems, {**WRITERS, **ENCODERS})
+    work = partial(time_systems, {**WRITERS, **ENCODERS, **LITE})
     return [
         Cell("table2", data, "time", work, paper=paper),
         *_trained("table2", data, CHAIN, seeds),

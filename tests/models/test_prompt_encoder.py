@@ -68,6 +68,14 @@ def test_a_prompt_is_the_items_in_a_row():
     assert words[1, :4].tolist() == [1, 1, 1, 0]
 
 
+def test_p5_has_words_around_and_between():
+    model = make(style="p5", numbering="original")
+    tokens, words = model._prompts(torch.tensor([[0, 11]]), torch.ones(1, 2, dtype=torch.bool))
+    (text,) = read(model, tokens)
+    assert text == "Sofarwentthrough1,12,.Thefollowingnumberwouldbe</s>"
+    assert words[0].tolist() == [0] * 4 + [1] * 2 + [2] * 3 + [0] * 7
+
+
 def test_titles_are_cut(text_model: Path):
     model = make(written="title", backbone=str(text_model), max_title_tokens=1)
     tokens, _ = model._prompts(torch.tensor([[0, 5]]), torch.ones(1, 2, dtype=torch.bool))
@@ -79,8 +87,9 @@ def test_titles_need_a_tokenizer():
         PromptEncoderConfig(written="title", backbone="t5")
 
 
-def test_describe_builds_the_same_model_again():
-    model = make().eval()
+@pytest.mark.parametrize("style", ["p5", "pod"])
+def test_describe_builds_the_same_model_again(style: str):
+    model = make(style=style).eval()
     again = PromptEncoder.skeleton(model.config, json.loads(json.dumps(model.describe())))
     again.load_state_dict(model.state_dict())
     items, mask = torch.tensor([[1, 2, 3]]), torch.ones(1, 3, dtype=torch.bool)
