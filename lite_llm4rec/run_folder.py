@@ -13,7 +13,7 @@ from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, GenerativeModel, Model
+from lite_llm4rec.models import MODELS, GenerativeModel, RankingModel
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -26,7 +26,7 @@ class Run:
     Attributes
     ----------
     preset : Preset
-    model : Model
+    model : RankingModel
     catalogue : Catalogue
     counts : numpy.ndarray
         (N,) training interactions of each item, for histories that are empty.
@@ -47,7 +47,7 @@ class Run:
     """
 
     preset: Preset
-    model: Model
+    model: RankingModel
     catalogue: Catalogue
     counts: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
@@ -109,8 +109,7 @@ def read_run(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
-    skeleton: Any = MODELS[preset.model.kind].skeleton
-    model = skeleton(preset.model, config)
+    model = MODELS[preset.model.kind].skeleton(preset.model, config)
     try:
         model.load_state_dict(store.read_weights(folder))
     except RuntimeError as error:
