@@ -78,7 +78,9 @@ def reproduce(
     Cells that have a record are not measured again; a call that was killed goes on.
     """
     from lite_llm4rec.paper.cell import Bench
+    from lite_llm4rec.paper.claims import claimed_pairs
     from lite_llm4rec.paper.exhibits import cells
+    from lite_llm4rec.paper.pairs import write_pairs
     from lite_llm4rec.paper.plots import can_plot
     from lite_llm4rec.paper.report import write_report
     from lite_llm4rec.paper.reproduce import reproduce as measure
@@ -87,7 +89,9 @@ def reproduce(
     set_threads(threads)
     seconds = None if budget is None else 60 * budget
     bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)
-    measure(cells(what, data, option.numbers(seeds), also or ()), bench, console)
+    wanted = cells(what, data, option.numbers(seeds), also or ())
+    measure(wanted, bench, console)
+    write_pairs(claimed_pairs(), wanted, bench)
     for page in write_report(records, out):
         console.print(f"{page} written")
     if not can_plot():

@@ -6,6 +6,7 @@ from statistics import mean
 from typing import Any
 
 from lite_llm4rec.paper import rows as shown
+from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import METRICS
@@ -58,6 +59,7 @@ def _index(records: Path, out: Path, pages: list[Path]) -> Path:
     parts = ["# The paper's tables and figures"]
     if note.is_file():
         parts.append(note.read_text(encoding="utf-8").strip())
+    parts += ["## Claim by claim", write_claims(records), "## Tables and figures"]
     parts.append("\n".join(f"- [{TITLES[page.stem]}]({page.name})" for page in pages))
     index = out / NOTE
     index.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
