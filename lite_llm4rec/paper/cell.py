@@ -35,6 +35,8 @@ class Bench:
     t5 : str
         T5-small: a Hub name, or a local folder. What draws its weights anew needs no more than
         its config and tokenizer.
+    given : Dataset, optional
+        Taken in place of any named data set.
     """
 
     records: Path
@@ -43,6 +45,7 @@ class Bench:
     budget: float | None = None
     device: str = "cpu"
     t5: str = "google-t5/t5-small"
+    given: Dataset | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget <= 0:
@@ -55,7 +58,7 @@ class Bench:
 
     def dataset(self, name: str) -> Dataset:
         """Load a named data set; the last one is kept."""
-        return _load(name, self.root)
+        return self.given or _load(name, self.root)
 
 
 @dataclass(frozen=True)

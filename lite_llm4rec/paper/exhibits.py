@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.paper.cell import Cell
+from lite_llm4rec.paper.choices import choices
 from lite_llm4rec.paper.counts import count
 from lite_llm4rec.paper.efficiency import (
     BERT4REC,
@@ -177,6 +178,7 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "table7": table7,
     "figure2": figure2,
     "figure4": figure4,
+    "choices": choices,
 }
 
 
