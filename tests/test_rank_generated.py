@@ -240,8 +240,9 @@ def test_the_original_numbering_is_told(small_ring: Dataset):
         small_ring, replace(started, vector=stage), device="cpu", progress=False, measure=()
     )
     numbers = recommender.model.numbers  # type: ignore[union-attr]
-    first = numbers[torch.from_numpy(small_ring.interactions.history(0).astype(np.int64))]
-    assert first.tolist() == [1, 2, 3, 4, 5, 6]
+    log = small_ring.interactions
+    walks = [numbers[torch.from_numpy(log.history(user).astype(np.int64))] for user in range(40)]
+    assert [1, 2, 3, 4, 5, 6] in [walk.tolist() for walk in walks]
     assert "first appearance" in recommender.evaluate(small_ring).leaks[0]
 
 
@@ -253,6 +254,16 @@ def test_a_training_run_shows_what_numbers_alone_tell(small_ring: Dataset, tmp_p
     card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert "writes ids of 20 items" in card
     assert "| malformed | 0.0000 |" in card
+
+
+def test_a_run_with_collaborative_numbers_comes_back(small_ring: Dataset, tmp_path: Path):
+    started = preset(style="lightlm", numbering="collaborative", clusters=3, cluster_size=4)
+    short = replace(started, vector=StageConfig(strategy="sampling", epochs=1))
+    run = train_run(small_ring, short, tmp_path / "run", device="cpu", progress=False)
+    assert set(run.baselines) == {"popularity"}  # a path has no next one
+    again = Recommender.load(tmp_path / "run").evaluate(small_ring)
+    assert again.metrics == run.evaluation.metrics
+    assert again.leaks == []
 
 
 def test_it_goes_on_with_the_same_catalogue_only(small_ring: Dataset, ring: Dataset):
