@@ -118,9 +118,8 @@ class Recommender(Run):
         vectors = np.ascontiguousarray(vectors, np.float32)
         check_vectors(vectors, len(dataset.catalogue))
         counts = split.train_counts().astype(np.int64)
-        create: Any = MODELS[preset.model.kind].create
         facts = catalogue_facts(dataset, preset, vectors, counts, split)
-        model = create(preset.model, facts)
+        model = MODELS[preset.model.kind].create(preset.model, facts)
         if init_from is not None:
             old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
             take_over(model, facts, old.model, *_places(old.catalogue, dataset.catalogue, facts))

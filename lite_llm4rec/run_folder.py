@@ -14,7 +14,7 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.errors import DataError, StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, GenerativeModel, Model
+from lite_llm4rec.models import MODELS, GenerativeModel, RankingModel
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -27,7 +27,7 @@ class Run:
     Attributes
     ----------
     preset : Preset
-    model : Model
+    model : RankingModel
     catalogue : Catalogue
     counts : numpy.ndarray
         (N,) training interactions of each item, for histories that are empty.
@@ -50,7 +50,7 @@ class Run:
     """
 
     preset: Preset
-    model: Model
+    model: RankingModel
     catalogue: Catalogue
     counts: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
@@ -130,8 +130,7 @@ def read_run(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
-    skeleton: Any = MODELS[preset.model.kind].skeleton
-    model = skeleton(preset.model, config)
+    model = MODELS[preset.model.kind].skeleton(preset.model, config)
     try:
         model.load_state_dict(store.read_weights(folder))
     except RuntimeError as error:

@@ -2,7 +2,8 @@
 
 import sys
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -35,6 +36,21 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+
+
+@app.callback()
+def before(
+    model_file: Annotated[
+        list[Path] | None,
+        typer.Option(help="Python file with a model of your own (repeatable)."),
+    ] = None,
+) -> None:
+    """Load models of the caller's own, so that presets and run folders can name them."""
+    if model_file:
+        from lite_llm4rec.models.registry import load_model_file
+
+        for path in model_file:
+            load_model_file(path)
 
 
 def main() -> None:

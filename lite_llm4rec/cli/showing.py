@@ -64,6 +64,10 @@ def reproduce(
     t5: Annotated[
         str, typer.Option(help="T5-small: a Hub name, or a folder with its files.")
     ] = "google-t5/t5-small",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="A preset's name or TOML file to put into Table 4, too (repeatable)."),
+    ] = None,
     root: option.Root = None,
     records: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results/paper"),
     runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs/paper"),
@@ -83,7 +87,7 @@ def reproduce(
     set_threads(threads)
     seconds = None if budget is None else 60 * budget
     bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)
-    measure(cells(what, data, option.numbers(seeds)), bench, console)
+    measure(cells(what, data, option.numbers(seeds), also or ()), bench, console)
     for page in write_report(records, out):
         console.print(f"{page} written")
     if not can_plot():

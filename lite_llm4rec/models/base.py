@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import nn
@@ -11,6 +12,24 @@ from torch import nn
 from lite_llm4rec.data.attributes import Attributes
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.data.split import Split
+
+
+class ModelConfig:
+    """Settings of a model: a frozen dataclass that inherits this.
+
+    Attributes
+    ----------
+    kind : str
+        The model's name in presets.
+    history_length : int
+        How many of the latest items it reads.
+    kinds : dict
+        Each kind's config, the default first; `registry.register` adds to it.
+    """
+
+    kind: str
+    history_length: int
+    kinds: ClassVar[dict[str, type["ModelConfig"]]] = {}
 
 
 @dataclass(frozen=True)
@@ -39,7 +58,9 @@ class CatalogueFacts:
 
 
 class RankingModel(nn.Module, ABC):
-    """A model that can be trained, evaluated and asked: a `SequenceModel` or a `GenerativeModel`.
+    """A model that can be evaluated and asked: a `SequenceModel` or a `GenerativeModel`.
+
+    One that is trained has `create`, `skeleton` and `describe` besides.
 
     Attributes
     ----------
@@ -48,6 +69,20 @@ class RankingModel(nn.Module, ABC):
     """
 
     history_length: int
+
+    @classmethod
+    def create(cls, config: Any, facts: CatalogueFacts) -> "RankingModel":
+        """Make it from its config, to be trained on a catalogue."""
+        raise NotImplementedError(f"{cls.__name__} is not made from settings")
+
+    @classmethod
+    def skeleton(cls, config: Any, described: dict[str, Any]) -> "RankingModel":
+        """Build it with weights to be filled in, from what `describe` gave."""
+        raise NotImplementedError(f"{cls.__name__} is not kept in a run folder")
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `skeleton` needs beside the config, "shape": [items, text width] at least."""
+        raise NotImplementedError(f"{type(self).__name__} is not kept in a run folder")
 
     @abstractmethod
     def training_loss(self, batch: Batch) -> torch.Tensor:

@@ -17,7 +17,7 @@ from transformers.modeling_outputs import BaseModelOutput
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, RankedLists
+from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, ModelConfig, RankedLists
 from lite_llm4rec.models.id_catalogue import IdCatalogue
 from lite_llm4rec.models.id_text import STYLES, Prompts, WordTokens
 from lite_llm4rec.models.id_trie import IdTrie, OnlyItems
@@ -32,7 +32,7 @@ NEXT, CHOOSE = 0, 1  # tasks, each with prompt vectors of its own
 
 
 @dataclass(frozen=True)
-class GenerativeConfig:
+class GenerativeConfig(ModelConfig):
     """Settings of a system that writes ids.
 
     Attributes

@@ -17,7 +17,7 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import mean_pool
-from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
 from lite_llm4rec.models.generative import WORDS
 from lite_llm4rec.models.id_text import STYLES, WordTokens, pad_rows
 from lite_llm4rec.models.item_numbers import number_items
@@ -25,7 +25,7 @@ from lite_llm4rec.models.t5 import load_t5, save_shared_once
 
 
 @dataclass(frozen=True)
-class PromptEncoderConfig:
+class PromptEncoderConfig(ModelConfig):
     """Settings of the paper's variants without a decoder.
 
     Attributes

@@ -68,9 +68,8 @@ def build(timed: Timed, dataset: Dataset, split: Split, t5: str) -> Any:
     vectors = torch.randn(len(counts), 512)
     titles = dataset.catalogue.titles()
     facts = CatalogueFacts(vectors, counts, split=split, titles=titles)
-    create: Any = MODELS[config.kind].create
     try:
-        return create(config, facts).eval()
+        return MODELS[config.kind].create(config, facts).eval()
     except DownloadError as error:
         raise NotHereError(f"T5-small's tokenizer is not at hand: {error}") from error
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.paper.cell import Cell
@@ -179,8 +180,13 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
 }
 
 
-def cells(names: Sequence[str], data: str, seeds: Seeds) -> list[Cell]:
+def cells(names: Sequence[str], data: str, seeds: Seeds, also: Sequence[str] = ()) -> list[Cell]:
     """List the cells of some tables and figures; "all" means every one.
+
+    Parameters
+    ----------
+    also : sequence of str
+        Presets or their files that Table 4 is to have besides the paper's systems.
 
     Raises
     ------
@@ -191,7 +197,10 @@ def cells(names: Sequence[str], data: str, seeds: Seeds) -> list[Cell]:
         if name not in (*EXHIBITS, "all"):
             raise ConfigError(f"The paper has no '{name}' here", nearest(name, [*EXHIBITS, "all"]))
     wanted = EXHIBITS if "all" in names else names
-    return [cell for name in wanted for cell in EXHIBITS[name](data, seeds)]
+    found = [cell for name in wanted for cell in EXHIBITS[name](data, seeds)]
+    if "table4" in wanted:
+        found += _trained("table4", data, [System(Path(name).stem, name) for name in also], seeds)
+    return found
 
 
 def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -> list[Cell]:
