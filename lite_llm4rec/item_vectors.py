@@ -13,6 +13,7 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.readers import name_of, read_table
+from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.paths import cache_root
@@ -49,6 +50,7 @@ def catalogue_facts(
     preset: Preset,
     vectors: npt.NDArray[np.float32],
     counts: npt.NDArray[np.int64],
+    split: Split,
 ) -> CatalogueFacts:
     """Gather what the preset's model is made from.
 
@@ -58,6 +60,7 @@ def catalogue_facts(
         (N, text width).
     counts : numpy.ndarray
         (N,) training interactions.
+    split : Split
     """
     reads = getattr(preset.model, "reads_attributes", False)
     attributes = read_attributes(dataset.catalogue) if reads else None
@@ -65,7 +68,7 @@ def catalogue_facts(
         torch.from_numpy(vectors.copy()),
         torch.from_numpy(counts),
         attributes,
-        dataset.interactions.items,
+        split,
         dataset.catalogue.titles(),
     )
 

@@ -118,11 +118,12 @@ class Recommender(Run):
         vectors = np.ascontiguousarray(vectors, np.float32)
         check_vectors(vectors, len(dataset.catalogue))
         counts = split.train_counts().astype(np.int64)
-        facts = catalogue_facts(dataset, preset, vectors, counts)
+        facts = catalogue_facts(dataset, preset, vectors, counts, split)
         model = MODELS[preset.model.kind].create(preset.model, facts)
         if init_from is not None:
             old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
             take_over(model, facts, old.model, *_places(old.catalogue, dataset.catalogue, facts))
+            old.check_users(split.interactions)
         with tempfile.TemporaryDirectory() as temporary:
             state = Path(folder) if folder is not None else Path(temporary)
             state.mkdir(parents=True, exist_ok=True)
@@ -135,7 +136,7 @@ class Recommender(Run):
             calibrate_cold(model, split, preset.seed)
         return cls(
             preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
-            item_llm, curves, brought=brought,
+            item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,
         )  # fmt: skip
 
     def evaluate(
@@ -158,10 +159,12 @@ class Recommender(Run):
         Raises
         ------
         DataError
-            When the data set's items are not this model's.
+            When the data set's items are not this model's; or, for a model that writes ids, its
+            users: such a model knows them by their place in the log.
         """
         dataset = dataset.renumber(self.catalogue)
         split = split or preset_split(self.preset, dataset)
+        self.check_users(split.interactions)
         if seen_filter is None:
             seen_filter = not self.preset.repeats
         evaluation = evaluate(

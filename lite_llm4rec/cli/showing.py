@@ -52,7 +52,7 @@ def results(
 def reproduce(
     what: Annotated[
         list[str],
-        typer.Argument(help="table1 … table7, figure2, figure4; or all."),
+        typer.Argument(help="table1 … table7, figure2, figure4, figure5; or all."),
     ],
     data: Annotated[str, typer.Option(help="A named data set.")] = "ml-1m",
     seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0",

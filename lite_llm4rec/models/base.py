@@ -2,17 +2,16 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import nn
 
 from lite_llm4rec.data.attributes import Attributes
 from lite_llm4rec.data.batching import Batch
-from lite_llm4rec.data.interactions import Ints
+from lite_llm4rec.data.split import Split
 
 
 class ModelConfig:
@@ -45,9 +44,8 @@ class CatalogueFacts:
         (N,) training interactions of each item.
     attributes : Attributes, optional
         Given to a model whose config says `reads_attributes`.
-    walk : numpy.ndarray
-        (interactions,) the items of all users' whole histories one behind the other, for a model
-        that numbers items by their first appearance.
+    split : Split, optional
+        What it is trained on, for a model that numbers items by it.
     titles : sequence of str
         (N,).
     """
@@ -55,7 +53,7 @@ class CatalogueFacts:
     vectors: torch.Tensor
     counts: torch.Tensor
     attributes: Attributes | None = None
-    walk: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    split: Split | None = None
     titles: Sequence[str] = ()
 
 

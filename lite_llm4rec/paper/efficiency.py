@@ -67,7 +67,7 @@ def build(timed: Timed, dataset: Dataset, split: Split, t5: str) -> Any:
     counts = torch.from_numpy(split.train_counts().astype(np.int64))
     vectors = torch.randn(len(counts), 512)
     titles = dataset.catalogue.titles()
-    facts = CatalogueFacts(vectors, counts, walk=dataset.interactions.items, titles=titles)
+    facts = CatalogueFacts(vectors, counts, split=split, titles=titles)
     try:
         return MODELS[config.kind].create(config, facts).eval()
     except DownloadError as error:

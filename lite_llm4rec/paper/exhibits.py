@@ -7,6 +7,7 @@ from pathlib import Path
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.paper.cell import Cell
 from lite_llm4rec.paper.choices import choices
+from lite_llm4rec.paper.choosing import choose
 from lite_llm4rec.paper.counts import count
 from lite_llm4rec.paper.efficiency import (
     BERT4REC,
@@ -26,7 +27,16 @@ from lite_llm4rec.paper.published import (
     TABLE_6,
     TABLE_7,
 )
-from lite_llm4rec.paper.systems import BACKBONE, SYSTEMS, TWICE, Published, System, train_system
+from lite_llm4rec.paper.systems import (
+    BACKBONE,
+    FRESH,
+    SCRATCH,
+    SYSTEMS,
+    TWICE,
+    Published,
+    System,
+    train_system,
+)
 
 Seeds = Sequence[int]
 SBERT = 'text.model="sentence-transformers/all-MiniLM-L6-v2"'
@@ -108,6 +118,18 @@ VARIANTS = (
     System("fixHead, T5-small", "paper", ("model.fix_head=true",), gpu=True, t5=TWICE),
     System("Scratch, T5-small", "paper", ("model.from_scratch=true",), gpu=True, t5=TWICE),
 )
+CHOOSERS = (
+    System("P5 small", "p5/small"),
+    System("POD small", "pod/small"),
+    System("Lite-LLM4Rec small", "cpu/small"),
+    System("P5", "p5/t5-small", gpu=True, t5=BACKBONE),
+    System("P5 from scratch", "p5/t5-small", (FRESH,), gpu=True, t5=BACKBONE),
+    System("POD", "pod/t5-small", gpu=True, t5=BACKBONE),
+    System("POD from scratch", "pod/t5-small", (FRESH,), gpu=True, t5=BACKBONE),
+    System("Lite-LLM4Rec", "paper", gpu=True, t5=TWICE),
+    System("Lite-LLM4Rec from scratch", "paper", SCRATCH, gpu=True, t5=TWICE),
+)
+FORMS = {"as printed": False, "history in front": True}  # whether there is a history
 
 
 def table1(data: str, seeds: Seeds) -> list[Cell]:
@@ -168,6 +190,16 @@ def figure4(data: str, seeds: Seeds) -> list[Cell]:
     return _trained("figure4", data, VARIANTS, seeds)
 
 
+def figure5(data: str, seeds: Seeds) -> list[Cell]:
+    """Top-N, of which the paper has bars without numbers."""
+    return [
+        Cell("figure5", data, f"{system.row}, {form}", partial(choose, system, history), seed)
+        for system in CHOOSERS
+        for form, history in FORMS.items()
+        for seed in seeds
+    ]
+
+
 EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "table1": table1,
     "table2": table2,
@@ -178,6 +210,7 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "table7": table7,
     "figure2": figure2,
     "figure4": figure4,
+    "figure5": figure5,
     "choices": choices,
 }
 

@@ -5,6 +5,8 @@ A new system is one file in `models/`, its presets, and one entry here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DownloadError
@@ -18,9 +20,10 @@ Published = Mapping[str, Mapping[str, float]]
 SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
 BACKBONE = ("model.backbone",)
 TWICE = ("model.backbone", "text.model")
+FRESH = "model.from_scratch=true"
 # Without T5's weights its text vectors mean nothing: MiniLM's take their place.
 SCRATCH = (
-    "model.from_scratch=true",
+    FRESH,
     'text.model="sentence-transformers/all-MiniLM-L6-v2"',
 )
 EVERY_PREFIX = ('joint.strategy="all"', 'vector.strategy="all"')
@@ -67,12 +70,12 @@ def published(row: str) -> Published:
 def _writers(row: str, preset: str) -> tuple[System, ...]:
     """P5, POD or LightLM: at the paper's shape, pretrained and not, and small."""
     paper, large = published(row), f"{preset}/t5-small"
-    fresh, leaking = "model.from_scratch=true", 'model.numbering="original"'
+    leaking = 'model.numbering="original"'
     told = f"{row} from scratch, original numbers"
     return (
         System(row, large, (), paper, gpu=True, t5=BACKBONE),
-        System(f"{row} from scratch", large, (fresh,), paper, gpu=True, t5=BACKBONE),
-        System(told, large, (fresh, leaking), paper, gpu=True, t5=BACKBONE),
+        System(f"{row} from scratch", large, (FRESH,), paper, gpu=True, t5=BACKBONE),
+        System(told, large, (FRESH, leaking), paper, gpu=True, t5=BACKBONE),
         System(f"{row} small", f"{preset}/small", (), paper),
         System(f"{row} small, original numbers", f"{preset}/small", (leaking,), paper),
     )
@@ -119,20 +122,27 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
     NotHereError
         When it wants a GPU, or weights that cannot be had.
     """
+    folder, record = bench.runs / cell.exhibit / cell.name, cell.record(bench)
+    details = {**cell.about(), "budget": bench.budget}
+    run_system(system, cell, bench, folder, bench.budget, record=record, details=details)
+    add_samples(record, folder, bench.dataset(cell.data))
+
+
+def run_system(
+    system: System, cell: Cell, bench: Bench, folder: Path, seconds: float | None, **record: Any
+) -> None:
+    """Train a system within so many seconds; `record` as `train_run` has it.
+
+    Raises
+    ------
+    NotHereError
+        When it wants a GPU, or weights that cannot be had.
+    """
     if system.gpu and bench.device == "cpu":
         raise NotHereError("wants a GPU")
     dataset = bench.dataset(cell.data)
-    folder = bench.runs / cell.exhibit / cell.name
+    preset = preset_of(system, dataset, cell.seed or 0, bench.t5)
     try:
-        train_run(
-            dataset,
-            preset_of(system, dataset, cell.seed or 0, bench.t5),
-            folder,
-            device=bench.device,
-            record=cell.record(bench),
-            details={**cell.about(), "budget": bench.budget},
-            max_seconds=bench.budget,
-        )
+        train_run(dataset, preset, folder, device=bench.device, max_seconds=seconds, **record)
     except DownloadError as error:
         raise NotHereError(f"weights not at hand: {error}") from error
-    add_samples(cell.record(bench), folder, dataset)
