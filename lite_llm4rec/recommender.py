@@ -350,6 +350,11 @@ class Recommender(Run):
         table = getattr(self.model, "items", None)
         return self.preset.reads_text and isinstance(table, ItemTable) and table.vectors is not None
 
+    @property
+    def takes_items(self) -> bool:
+        """Whether new items can be added."""
+        return isinstance(self.model, CausalLLM4Rec) and self.model.scores_text
+
     def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
         """Recommend these items no more, or again with `back`; histories may still hold them."""
         self.retired[self.catalogue.numbers(list(ids))] = not back
