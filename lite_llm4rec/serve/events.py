@@ -194,8 +194,8 @@ def _known_answer(connection: Connection, one: Recording) -> dict[str, Any] | Ke
         "answer": json.dumps(one.answer),
         "time": time.time(),
     }
-    taken = connection.execute(dialect.insert(answers).values(row).on_conflict_do_nothing())
-    if taken.rowcount == 1:
+    take = dialect.insert(answers).values(row).on_conflict_do_nothing().returning(answers.c.key)
+    if connection.scalar(take) is not None:  # psycopg's row count says nothing here
         return None
     known = connection.execute(select(answers).where(answers.c.key == one.key)).one()
     if known.request_sha256 != one.request_sha256:
