@@ -19,7 +19,7 @@ from lite_llm4rec.serve.tables import answers, events
 
 KEY_DAYS = 30.0  # how long a repeated request is known
 DAY = 86_400.0
-_CHUNK = 20_000  # rows written or deleted at once
+CHUNK = 20_000  # rows written or deleted at once
 
 CLIENT, FILE = "client:", "file:"  # whose key it is: a client cannot use up a file's
 
@@ -93,20 +93,20 @@ def forget(engine: Engine, user: str) -> int:
 
 
 def expire(engine: Engine, keep_days: float | None, now: float) -> int:
-    """Delete events older than `keep_days`, and keys that no client repeats any more."""
+    """Delete keys that no client repeats any more, and `CHUNK` events older than `keep_days`.
+
+    Returns
+    -------
+    int
+        How many events were deleted: where it is `CHUNK`, there may be more.
+    """
     old_key = ~answers.c.key.startswith(FILE) & (answers.c.time < now - KEY_DAYS * DAY)
     with engine.begin() as connection:
         connection.execute(delete(answers).where(old_key))
-    if keep_days is None:
-        return 0
-    old = select(events.c.number).where(events.c.time < now - keep_days * DAY).limit(_CHUNK)
-    deleted = 0
-    while True:
-        with engine.begin() as connection:
-            part = connection.execute(delete(events).where(events.c.number.in_(old))).rowcount
-        deleted += part
-        if part < _CHUNK:
-            return deleted
+        if keep_days is None:
+            return 0
+        old = select(events.c.number).where(events.c.time < now - keep_days * DAY).limit(CHUNK)
+        return connection.execute(delete(events).where(events.c.number.in_(old))).rowcount
 
 
 def import_interactions(
@@ -155,8 +155,8 @@ def _missing(path: Path) -> Any:
 def _chunks(log: Interactions) -> Iterator[list[dict[str, Any]]]:
     users = [_short(value) for value in log.user_ids.to_pylist()]
     items = [_short(value) for value in log.item_ids.to_pylist()]
-    for start in range(0, len(log), _CHUNK):
-        part = slice(start, start + _CHUNK)
+    for start in range(0, len(log), CHUNK):
+        part = slice(start, start + CHUNK)
         yield [
             _row(users[user], items[item], float(at))
             for user, item, at in zip(

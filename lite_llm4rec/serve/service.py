@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from sqlalchemy import Engine
@@ -30,6 +30,8 @@ from lite_llm4rec.serve.served import (
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import ping
 from lite_llm4rec.serve.texts import nearest
+
+Answer = TypeVar("Answer")
 
 FOLLOW_SECONDS = 2.0  # how soon changes made through another process are seen
 EXPIRE_SECONDS = 3600.0
@@ -150,8 +152,7 @@ class Service:
 
     async def forget(self, user: str) -> int:
         """Delete all that is stored of a user, and say how many events it was."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writes, events.forget, self.database, user)
+        return await self._write(events.forget, self.database, user)
 
     async def change(self, make: Callable[[Served], list[Change]]) -> int:
         """Log the changes that `make` finds needed, carry them out, and say how many they were.
@@ -164,7 +165,7 @@ class Service:
             made = make(served)
             if made:
                 ready = await asyncio.to_thread(served.with_vectors, made)
-                await asyncio.to_thread(catalogue_log.append, self.database, ready)
+                await self._write(catalogue_log.append, self.database, ready)
                 await self._catch_up(served)
         return len(made)
 
@@ -231,10 +232,16 @@ class Service:
             self._show_catalogue()
 
     async def _expire(self) -> None:
-        days = self.settings.keep_days
-        deleted = await asyncio.to_thread(events.expire, self.database, days, time.time())
-        if deleted:
-            log.info("old events deleted", extra={"events": deleted})
+        deleted, days = events.CHUNK, self.settings.keep_days
+        while deleted == events.CHUNK:
+            deleted = await self._write(events.expire, self.database, days, time.time())
+            if deleted:
+                log.info("old events deleted", extra={"events": deleted})
+
+    async def _write(self, what: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Write in the one thread that does: SQLite lets others wait, and not always their turn."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writes, what, *arguments)
 
     async def _again_and_again(self, seconds: float, what: Any) -> None:
         while True:
