@@ -23,7 +23,9 @@ class _Waiting(Generic[Asked, Answer]):
 
 
 class Batcher(Generic[Asked, Answer]):
-    """Gathers requests while a call is under way, and for `wait` seconds before one.
+    """Gathers requests while a call is under way, and for `wait` seconds where several come.
+
+    A request that comes alone does not wait: only after a call for several there may be more.
 
     Parameters
     ----------
@@ -57,7 +59,7 @@ class Batcher(Generic[Asked, Answer]):
         self.queue, self.size, self.wait, self.timeout = queue, size, wait, timeout
         self._waiting: deque[_Waiting[Asked, Answer]] = deque()
         self._arrived = asyncio.Event()
-        self._closing = False
+        self._closing = self._shared = False
         self._task: asyncio.Task[None] | None = None
         metrics.queue.labels(name).set_function(lambda: len(self._waiting))
 
@@ -109,9 +111,11 @@ class Batcher(Generic[Asked, Answer]):
     async def _work(self) -> None:
         while not (self._closing and not self._waiting):
             await self._arrived.wait()
-            if self.wait and len(self._waiting) < self.size and not self._closing:
+            crowded = self._shared and len(self._waiting) < self.size and not self._closing
+            if self.wait and crowded:
                 await asyncio.sleep(self.wait)
             entries = self._take()
+            self._shared = len(entries) > 1
             if entries:
                 await self._answer(entries)
 

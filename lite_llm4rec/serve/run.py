@@ -1,10 +1,11 @@
 """Run the service until it is told to stop."""
 
+import socket
 from pathlib import Path
 
 import uvicorn
 
-from lite_llm4rec.errors import StoreError
+from lite_llm4rec.errors import ConfigError, StoreError
 from lite_llm4rec.serve import events
 from lite_llm4rec.serve.app import create_app
 from lite_llm4rec.serve.logs import log, set_up_logs
@@ -25,18 +26,15 @@ def run_service(
     ConfigError, DataError, StoreError
         When it cannot start.
     """
-    set_up_logs()
     read_config(settings.folder)  # a wrong folder is told before anything else is done
+    link = bind(settings.host, settings.port)
+    set_up_logs()
+    app = create_app(settings)
     if interactions is not None:
-        database = open_database(settings.database)
-        rows = events.import_interactions(database, interactions, columns, settings.keep_days)
-        database.dispose()
-        log.info("interactions loaded", extra={"file": str(interactions), "events": rows})
+        _import(settings, interactions, columns)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(settings),
-            host=settings.host,
-            port=settings.port,
+            app,
             log_config=None,
             access_log=False,
             limit_concurrency=CONNECTIONS,
@@ -44,6 +42,35 @@ def run_service(
             server_header=False,
         )
     )
-    server.run()
-    if not server.started:
-        raise StoreError("The service could not start.", "The log above says why.")
+    try:
+        server.run([link])
+    except SystemExit as failed:  # uvicorn's way to say that it could not start
+        raise StoreError(f"{settings.folder} could not be served.", "The log says why.") from failed
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take an address; nobody is answered there until the server listens.
+
+    Raises
+    ------
+    ConfigError
+        When it is taken, or none of this machine's.
+    """
+    link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        link.bind((host, port))
+    except OSError as error:
+        link.close()
+        raise ConfigError(
+            f"Nothing can listen at {host}, port {port}: {error}",
+            "Choose another --port or --host.",
+        ) from error
+    return link
+
+
+def _import(settings: Settings, path: Path, columns: dict[str, str | None]) -> None:
+    database = open_database(settings.database)
+    rows = events.import_interactions(database, path, columns, settings.keep_days)
+    database.dispose()
+    log.info("interactions recorded", extra={"file": str(path), "events": rows})

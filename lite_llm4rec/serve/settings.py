@@ -75,7 +75,6 @@ def database_url(given: str | None, state: Path | None, folder: Path) -> str:
     if given:
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given)
     state = state or folder.with_name(f"{folder.name}.state")
-    state.mkdir(parents=True, exist_ok=True)
     return f"sqlite:///{state / 'state.db'}"
 
 

@@ -42,9 +42,10 @@ def open_database(url: str) -> Engine:
         ) from error
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "postgres", "PostgreSQL") from error
-    except DBAPIError as error:
+    except (DBAPIError, OSError) as error:
+        reason = error.orig if isinstance(error, DBAPIError) else error
         raise StoreError(
-            f"The database cannot be opened: {str(error.orig).strip()}",
+            f"The database cannot be opened: {str(reason).strip()}",
             "Check its address, its rights and the room on the disk.",
         ) from error
     except CommandError as error:
@@ -89,6 +90,7 @@ def _engine(url: str) -> Engine:
     if engine.dialect.name not in ("sqlite", "postgresql"):
         raise ArgumentError(f"'{engine.dialect.name}' is neither SQLite nor PostgreSQL")
     if is_sqlite(engine):
+        Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _set_pragmas)
     return engine
 

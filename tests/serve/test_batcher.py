@@ -52,6 +52,20 @@ def test_what_comes_during_a_call_goes_into_the_next_one():
     assert sizes == [8, 8, 4]
 
 
+def test_who_comes_alone_does_not_wait_and_a_crowd_does():
+    async def ask(batcher: Batcher[int, int]) -> tuple[float, float]:
+        started = time.perf_counter()
+        await batcher.ask(1)
+        alone = time.perf_counter() - started
+        await batcher.ask(1, 2)
+        started = time.perf_counter()
+        await batcher.ask(3)
+        return alone, time.perf_counter() - started
+
+    alone, after_a_crowd = with_batcher(doubled, ask, wait=0.3)
+    assert alone < 0.3 <= after_a_crowd
+
+
 def test_requests_that_belong_together_keep_their_order():
     assert with_batcher(doubled, lambda batcher: batcher.ask(*range(30))) == doubled(
         list(range(30))

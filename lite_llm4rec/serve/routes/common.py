@@ -10,7 +10,7 @@ from lite_llm4rec.serve.service import Service
 from lite_llm4rec.serve.settings import MAX_ID_LENGTH, MAX_K
 
 
-def _service(request: Request) -> Service:
+async def _service(request: Request) -> Service:  # not async, it would take a thread
     found: Service = request.app.state.service
     return found
 
