@@ -96,6 +96,34 @@ class BatchRequest(_Request):
     requests: list[RecommendRequest] = Field(min_length=1, max_length=MAX_BATCH)
 
 
+class ExplainRequest(_Request):
+    """Explain the score of an item for a history."""
+
+    history: list[Id | TextItem] = Field(
+        min_length=1,
+        max_length=MAX_HISTORY,
+        description="As for /recommend; the latest 32 items are explained.",
+    )
+    item: Id = Field(description="The item whose score is to be explained.")
+
+
+class PartOfScore(BaseModel):
+    """An item of the history."""
+
+    title: str
+    effect: float | None = Field(
+        description="The score minus the score without this item; none where it is the only one."
+    )
+    text: float | None = Field(description="Cosine of the two texts; none where none are read.")
+
+
+class Explained(BaseModel):
+    """What the items of a history do for one item's score, in the history's order."""
+
+    score: float
+    parts: list[PartOfScore]
+
+
 class ScoredItem(BaseModel):
     """An item of a list."""
 

@@ -118,6 +118,16 @@ class Service:
         DataError, ConfigError
             When one of them cannot be right.
         """
+        return await self.recommending.ask(*await self.prepare(requests))
+
+    async def prepare(self, requests: Sequence[schemas.RecommendRequest]) -> list[Asked]:
+        """Look up what requests name: users' histories, texts' vectors, the catalogue's ids.
+
+        Raises
+        ------
+        DataError, ConfigError
+            When one of them cannot be right.
+        """
         served = self.served
         users = list(dict.fromkeys(str(one.user) for one in requests if one.user is not None))
         texts = texts_of(requests, served)
@@ -127,8 +137,7 @@ class Service:
         )
         known: Texts = dict(zip(texts, vectors, strict=True))
         of_user = dict(zip(users, stored, strict=True))
-        asked = [as_asked(one, served, of_user, known) for one in requests]
-        return await self.recommending.ask(*asked)
+        return [as_asked(one, served, of_user, known) for one in requests]
 
     async def near(self, text: str, k: int) -> tuple[list[int], list[float]]:
         """Find the items whose text is nearest to `text`: their numbers and cosines."""

@@ -14,6 +14,7 @@ import torch
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, create_engine, text
 
+from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.item_vectors import catalogue_facts, start_vectors
 from lite_llm4rec.models import MODELS, CausalConfig
 from lite_llm4rec.preset import Preset, TextConfig
@@ -39,8 +40,8 @@ def served_run(text_model: Path, items: int = 20, seed: int = 0) -> Recommender:
     vectors = start_vectors(dataset, preset, "cpu", False)
     counts = dataset.interactions.item_counts()
     torch.manual_seed(seed)
-    create: Any = MODELS[preset.model.kind].create
-    model = create(preset.model, catalogue_facts(dataset, preset, vectors, counts))
+    facts = catalogue_facts(dataset, preset, vectors, counts, leave_one_out(dataset.interactions))
+    model = MODELS[preset.model.kind].create(preset.model, facts)
     return Recommender(preset, model.eval(), dataset.catalogue, counts, vectors, [], [])
 
 

@@ -3,6 +3,7 @@
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -137,3 +138,40 @@ def _metric(client: TestClient, name: str) -> float:
     return float(
         next(line for line in lines if line.startswith(f"lite_llm4rec_{name} ")).split()[-1]
     )
+
+
+def test_an_explanation_is_the_scores_fall(client: TestClient, expected: Recommender):
+    found = client.post("/explain", json={"history": HISTORY, "item": "i10"}).json()
+
+    def score(history: list[str]) -> float:
+        return expected.recommend([history], k=1, candidates=["i10"]).scores[0][0]
+
+    whole = score(HISTORY)
+    assert found["score"] == pytest.approx(whole, abs=1e-4)
+    falls = [whole - score([one for one in HISTORY if one != left]) for left in HISTORY]
+    assert [part["effect"] for part in found["parts"]] == pytest.approx(falls, abs=1e-4)
+    places = [expected.catalogue.ids.to_pylist().index(one) for one in (*HISTORY, "i10")]
+    *rows, own = expected.vectors[places]
+    near = [float(row @ own / np.linalg.norm(row) / np.linalg.norm(own)) for row in rows]
+    assert [part["text"] for part in found["parts"]] == pytest.approx(near, abs=1e-5)
+    assert [part["title"] for part in found["parts"]] == [f"Thing {one}" for one in HISTORY]
+
+
+def test_explanations_at_their_edges(client: TestClient):
+    def ask(history: list, item: str = "i10") -> Any:
+        return client.post("/explain", json={"history": history, "item": item})
+
+    (alone,) = ask(["i03"]).json()["parts"]
+    assert alone["effect"] is None and alone["text"] is not None
+    (_, own) = ask(["i03", {"text": "Thing i99"}]).json()["parts"]
+    assert own["title"] == "Thing i99" and own["effect"] is not None
+    assert len(ask(["i01", "i02"] * 100).json()["parts"]) == 32
+    assert [part["title"] for part in ask(["i10", "i03"]).json()["parts"]] == [
+        "Thing i10",
+        "Thing i03",
+    ]
+    assert ask([]).status_code == 422
+    assert ask(["i03"], "nothing").status_code == 404
+    client.post("/items/retire", json={"items": ["i10"]})
+    retired = ask(["i03"])
+    assert retired.status_code == 422 and "retired" in retired.json()["detail"]

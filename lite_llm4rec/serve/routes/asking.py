@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Query
 
 from lite_llm4rec.errors import UnknownItemError
+from lite_llm4rec.serve import explaining
 from lite_llm4rec.serve.problems import NotFound
 from lite_llm4rec.serve.routes.common import QueryId, QueryK, Running, as_list
 from lite_llm4rec.serve.schemas import (
@@ -12,8 +13,11 @@ from lite_llm4rec.serve.schemas import (
     PROBLEMS,
     BatchRecommended,
     BatchRequest,
+    Explained,
+    ExplainRequest,
     Found,
     FoundItem,
+    PartOfScore,
     ProblemBody,
     Recommended,
     RecommendRequest,
@@ -40,6 +44,25 @@ async def recommend_batch(batch: BatchRequest, service: Running) -> BatchRecomme
     """Recommend for several histories or users, each with its own filters."""
     ranked = await service.recommend(batch.requests)
     return BatchRecommended(results=[as_list(one) for one in ranked])
+
+
+@router.post("/explain", responses={404: {"model": ProblemBody}})
+async def explain(request: ExplainRequest, service: Running) -> Explained:
+    """Say why an item stands where it does.
+
+    Of each item of the history: by how much the score falls without it, and how near the two texts
+    are.
+    """
+    try:
+        service.served.lookup.place(request.item)
+    except UnknownItemError as error:
+        raise NotFound(error.problem, "Search for it: /search?text=…") from error
+    asked = RecommendRequest.model_validate(
+        {"history": request.history, "k": 1, "only": [request.item], "include_seen": True}
+    )
+    (ready,) = await service.prepare([asked])
+    score, parts = await explaining.explain(service, ready)
+    return Explained(score=score, parts=[PartOfScore(**vars(part)) for part in parts])
 
 
 @router.get("/similar", responses={404: {"model": ProblemBody}})
