@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from lite_llm4rec.errors import ConfigError, nearest
+from lite_llm4rec.paper import studies
 from lite_llm4rec.paper.cell import Cell
 from lite_llm4rec.paper.counts import count
 from lite_llm4rec.paper.efficiency import (
@@ -166,6 +167,16 @@ def figure4(data: str, seeds: Seeds) -> list[Cell]:
     return _trained("figure4", data, VARIANTS, seeds)
 
 
+def size(data: str, seeds: Seeds) -> list[Cell]:
+    """Recommendation LLMs of other depths: time and quality."""
+    return [*studies.size(data, seeds), *_trained("size", data, studies.DEPTHS, seeds)]
+
+
+def pooling(data: str, seeds: Seeds) -> list[Cell]:
+    """Other ways from an item's tokens to its vector: quality."""
+    return _trained("pooling", data, studies.POOLINGS, seeds)
+
+
 EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "table1": table1,
     "table2": table2,
@@ -176,6 +187,13 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "table7": table7,
     "figure2": figure2,
     "figure4": figure4,
+    "length": studies.length,
+    "redundancy": studies.redundancy,
+    "clocks": studies.clocks,
+    "batch": studies.batch,
+    "cost": studies.cost,
+    "size": size,
+    "pooling": pooling,
 }
 
 
@@ -199,5 +217,6 @@ def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -
     for system in systems:
         paper = dict(system.published.get(data, {}))
         work = partial(train_system, system)
-        found += [Cell(exhibit, data, system.row, work, seed, paper) for seed in seeds]
+        named = partial(Cell, exhibit, data, system.row, work, paper=paper, gpu=system.gpu)
+        found += [named(seed=seed) for seed in seeds]
     return found

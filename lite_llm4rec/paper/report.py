@@ -7,8 +7,10 @@ from typing import Any
 
 from lite_llm4rec.paper import rows as shown
 from lite_llm4rec.paper.efficiency import MILLISECONDS
+from lite_llm4rec.paper.grid import CORNER, show_grid
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import METRICS
+from lite_llm4rec.paper.timing import ratio
 from lite_llm4rec.records import read_folder
 
 Rows = list[dict[str, Any]]
@@ -23,6 +25,13 @@ TITLES = {
     "table7": "Table 7: other Item LLMs",
     "figure2": "Figure 2: where the time goes",
     "figure4": "Figure 4: what each component is worth",
+    "length": "Time against the length of the input",
+    "redundancy": "How often the same item is encoded",
+    "clocks": "Both clocks: all components, and from input to ranking",
+    "batch": "Time against the size of the batch",
+    "cost": "What each system costs",
+    "size": "Size of the Recommendation LLM",
+    "pooling": "Pooling in the Item LLM",
 }
 
 
@@ -81,10 +90,12 @@ def _data(record: dict[str, Any]) -> str:
 
 def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
     trained = [record for record in records if "metrics" in record or "missing" in record]
-    measured = [record for record in records if record.get("values")]
+    grids = [record for record in records if CORNER in record]
+    measured = [record for record in records if record.get("values") and record not in grids]
     timed = [record for record in measured if record.get("unit") == MILLISECONDS]
     counted = [record for record in measured if record not in timed]
     parts = [f"## {data}", *map(_timed, timed)]
+    parts += [show_grid(list(group)) for _, group in groupby(grids, lambda grid: grid[CORNER])]
     parts += [_counted(counted)] if counted else []
     parts += [_trained(trained)] if trained else []
     parts += [_samples(record) for record in trained if record.get("samples")]
@@ -114,13 +125,17 @@ def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> li
 def _timed(record: dict[str, Any]) -> str:
     """Put times as ratios to the shortest, which hold on any machine, beside the paper's."""
     ours, paper = record["values"], record["paper"]
-    lines = [f"{record['row']}, {record['unit']}, {shown.place(record)}", ""]
+    lines = [f"{record['row']}, {record['unit']}, {shown.place(record)}; ratios turn by turn, "
+             "their median and range", ""]  # fmt: skip
     lines += ["| | ours | ratio | paper | its ratio |", "|---|---|---|---|---|"]
+    turns = record["turns"]
+    fastest = turns[min(ours, key=ours.__getitem__)]
     for name, value in ours.items():
         known = paper.get(name)
-        ratio = f"{value / min(ours.values()):.1f}×"
+        times = ratio(turns[name], fastest)
+        spread = f"{times.median:.1f}× ({times.low:.1f} – {times.high:.1f})"
         theirs = f"{known / min(paper.values()):.1f}×" if known is not None else ""
-        lines.append(_line([name, f"{value:,.1f}", ratio, f"{known or ''}", theirs]))
+        lines.append(_line([name, f"{value:,.1f}", spread, f"{known or ''}", theirs]))
     return "\n".join(lines)
 
 
@@ -142,8 +157,9 @@ def _system(row: str, measured: Rows) -> list[str]:
         paper = measured[0]["paper"].get(metric)
         values += [shown.value(measured, metric), "" if paper is None else f"{paper:.4f}"]
     cut = [stage for record in measured for stage in record["stages"] if stage.get("cut")]
-    remark = f"cut at {measured[0]['budget'] / 60:.0f} min" if cut else ""
-    return [row, *values, shown.seeds(measured), shown.clock(measured), remark]
+    remarks = [f"cut at {measured[0]['budget'] / 60:.0f} min"] if cut else []
+    remarks += dict.fromkeys(record["remark"] for record in measured if "remark" in record)
+    return [row, *values, shown.seeds(measured), shown.clock(measured), "; ".join(remarks)]
 
 
 def _missing(row: str, records: Rows) -> list[str]:
