@@ -33,11 +33,12 @@ from lite_llm4rec.train import StageConfig, Task
 
 PARAMETERS, TABLES = "parameters", "of these items' tables, head, vocabulary"
 TRAINING, ENCODING = "training, s per 1,000 targets", "encoding all items, s"
+ON_CPU = 32  # examples of a training step, at most: the presets' batches are a GPU's
 LAYERS = (2, 4, 6, 12)
 
 
 def measure_cost(name: str, timed: Timed, cell: Cell, bench: Bench) -> None:
-    """Count and time one system; a training step is the preset's own, its batch included."""
+    """Count and time one system; a training step is the preset's own, on a GPU with its batch."""
     dataset = bench.dataset(cell.data)
     split = leave_one_out(dataset.interactions)
     preset = timed.load(bench.t5)
@@ -53,7 +54,10 @@ def measure_cost(name: str, timed: Timed, cell: Cell, bench: Bench) -> None:
     grid.put(name, TRAINING, time_training(model, split, preset.vector, bench.device))
     if isinstance(model, LiteLLM4Rec):
         _item_llm(name, model, dataset, split, preset, grid, bench)
-    remark = "Training in bf16 where the preset says so and there is a GPU, else in fp32."
+    remark = (
+        "Training steps: on a GPU in the preset's batch and precision; on a CPU in fp32, of"
+        f" {ON_CPU} examples at most."
+    )
     grid.write(cell, bench, corner="system", unit="Counts, and what each column says",
                remark=remark)  # fmt: skip
 
@@ -123,9 +127,10 @@ def time_training(model: RankingModel, split: Split, stage: StageConfig, device:
     task = Task(model.train(), split, stage, seed=0).to(device)
     optimizer = task.configure_optimizers()["optimizer"]
     examples, log = task.examples(0), split.interactions
+    size = stage.batch if device == "cuda" else min(stage.batch, ON_CPU)
     found = []
     for step in range(turns(device) + 1):
-        rows = np.arange(step * stage.batch, (step + 1) * stage.batch) % len(examples)
+        rows = np.arange(step * size, (step + 1) * size) % len(examples)
         mine = examples.take(rows)
         batch = make_batch(log.items, mine.starts, mine.targets, log.users)
         seconds = clock(partial(_step, task, optimizer, batch, device), device)

@@ -1,6 +1,7 @@
 """Measure the cells of the paper's tables and figures, one after the other, and go on later."""
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 
@@ -60,7 +61,7 @@ def _note(cell: Cell, bench: Bench, reason: str, say: Callable[[str], object]) -
 def _reason(error: Exception, bench: Bench) -> str:
     """Say in one line what went wrong, without this machine's folders: records are published."""
     words = " ".join(str(error).split())
-    for folder in (bench.t5_folder, bench.root, bench.runs, bench.records):
+    for folder in (Path(bench.t5).expanduser(), bench.root, bench.runs, bench.records):
         if folder is not None and folder.is_absolute():
             words = words.replace(str(folder), folder.name)
     return words or type(error).__name__
