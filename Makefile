@@ -36,7 +36,7 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c constraints.txt $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cli,hub,offline,plots,dev]'
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[cli,hub,offline,plots,serve,postgres,dev]'
 	touch $@
 
 clean:

@@ -76,7 +76,13 @@ def main() -> int:
     given = parser.parse_args()
     runs, home = given.out / "runs", given.out / "home"
     bench = Bench(
-        home / "records", runs, given.root, 60 * given.budget, given.device, given.t5, given.vectors
+        home / "records",
+        runs,
+        given.root,
+        60 * given.budget,
+        given.device,
+        given.t5,
+        vectors=given.vectors,
     )
     listed = wanted(given.data, [int(seed) for seed in given.seeds.split(",")])
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background

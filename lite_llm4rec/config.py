@@ -136,7 +136,7 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         if typing.get_origin(hint) in (typing.Union, types.UnionType)
         else (hint,)
     )
-    classes: list[Any] = [option for option in options if dataclasses.is_dataclass(option)]
+    classes = [kind for option in options for kind in _dataclasses(option)]
     if isinstance(value, tuple(classes)):
         return value
     if classes and isinstance(value, dict):
@@ -150,6 +150,14 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         f"{where} should be {expected}, not {value!r}.",
         "Change it where it was set: in the preset's file, or in --set.",
     )
+
+
+def _dataclasses(option: Any) -> list[Any]:
+    """List what an option allows: itself, or what is registered under a base class."""
+    kinds: dict[str, Any] = getattr(option, "kinds", {})
+    if kinds and not dataclasses.is_dataclass(option):
+        return list(kinds.values())
+    return [option] if dataclasses.is_dataclass(option) else []
 
 
 def _of_kind(classes: list[Any], value: dict[str, Any], where: str) -> Any:

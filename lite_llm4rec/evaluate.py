@@ -146,7 +146,7 @@ def evaluate(
         max_score_bytes=max_score_bytes,
     )
     per_user = {
-        name: _per_user(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
+        name: per_user_means(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
     }
     metrics = {name: float(values.mean()) for name, values in per_user.items()}
     metrics.update(shares)
@@ -156,20 +156,21 @@ def evaluate(
     metrics[f"cold@{LIST_LENGTH}"] = float(cold[lists[lists >= 0]].mean())
     metrics["cold_targets"] = float(cases["cold"].to_numpy().mean())
     return Evaluation(
-        _protocol(model, dataset, split, part, seen_filter),
+        protocol_of(model, dataset, split, part, seen_filter),
         metrics,
         {name: bootstrap_interval(values) for name, values in per_user.items()},
         _slices(ranks, targets, cases["cold"].to_numpy()),
         leak_checks(model, split, targets, ranks, seen_filter=seen_filter, device=device),
-        _count_repeats(log.items, targets),
+        count_repeats(log.items, targets),
         time.perf_counter() - started,
         cases,
     )
 
 
-def _protocol(
+def protocol_of(
     model: RankingModel, dataset: Dataset, split: Split, part: Part, seen_filter: bool
 ) -> Protocol:
+    """Say what decides the numbers of an evaluation."""
     log = split.interactions
     return Protocol(
         dataset.name,
@@ -345,8 +346,8 @@ def compare(
     users = first["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     result = {}
     for name, metric in CASE_METRICS.items():
-        a = _per_user(metric(first["rank"].to_numpy()), users)
-        b = _per_user(metric(second["rank"].to_numpy()), users)
+        a = per_user_means(metric(first["rank"].to_numpy()), users)
+        b = per_user_means(metric(second["rank"].to_numpy()), users)
         result[name] = _paired(a, b, resamples, seed)
     return result
 
@@ -366,7 +367,7 @@ def _paired(
     }
 
 
-def _per_user(values: npt.NDArray[np.float64], users: Ints) -> npt.NDArray[np.float64]:
+def per_user_means(values: npt.NDArray[np.float64], users: Ints) -> npt.NDArray[np.float64]:
     """Average each user's cases, (users that have cases,)."""
     _, place = np.unique(users, return_inverse=True)
     means: npt.NDArray[np.float64] = np.bincount(place, values) / np.bincount(place)
@@ -392,7 +393,8 @@ def _slices(
     }
 
 
-def _count_repeats(items: Ints, targets: Targets) -> int:
+def count_repeats(items: Ints, targets: Targets) -> int:
+    """Count the targets that occur in their own history."""
     seen = seen_items(items, targets.starts, targets.positions)
     goals = torch.from_numpy(items[targets.positions].astype(np.int64))
     repeated = np.unique(seen.rows[seen.items == goals[seen.rows]].numpy())

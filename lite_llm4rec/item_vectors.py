@@ -13,6 +13,7 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.readers import name_of, read_table
+from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.paths import cache_root
@@ -49,6 +50,7 @@ def catalogue_facts(
     preset: Preset,
     vectors: npt.NDArray[np.float32],
     counts: npt.NDArray[np.int64],
+    split: Split,
 ) -> CatalogueFacts:
     """Gather what the preset's model is made from.
 
@@ -58,6 +60,7 @@ def catalogue_facts(
         (N, text width).
     counts : numpy.ndarray
         (N,) training interactions.
+    split : Split
     """
     reads = getattr(preset.model, "reads_attributes", False)
     attributes = read_attributes(dataset.catalogue) if reads else None
@@ -65,7 +68,7 @@ def catalogue_facts(
         torch.from_numpy(vectors.copy()),
         torch.from_numpy(counts),
         attributes,
-        dataset.interactions.items,
+        split,
         dataset.catalogue.titles(),
     )
 
@@ -117,8 +120,8 @@ def _is_list(kind: pa.DataType) -> bool:
     return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
 
 
-def check_vectors(vectors: npt.NDArray[np.float32], n_items: int) -> None:
-    """See that brought vectors fit the catalogue.
+def check_vectors(vectors: npt.NDArray[np.float32], n_items: int, width: int | None = None) -> None:
+    """See that brought vectors fit the catalogue, and others of `width`.
 
     Raises
     ------
@@ -132,6 +135,11 @@ def check_vectors(vectors: npt.NDArray[np.float32], n_items: int) -> None:
         )
     if not np.isfinite(vectors).all():
         raise DataError("Some item vectors are not finite numbers.", "Repair or re-encode them.")
+    if width is not None and vectors.shape[1] != width:
+        raise DataError(
+            f"The item vectors have {vectors.shape[1]:,} numbers; the model's have {width:,}.",
+            "Take the vectors of the text model that it was trained on.",
+        )
 
 
 def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
@@ -145,6 +153,7 @@ def describe_items(
     vectors: npt.NDArray[np.float32] | None,
     brought: bool,
     preset: Preset,
+    width: int,
     device: str,
 ) -> tuple[Catalogue, npt.NDArray[np.float32]]:
     """Read new items, and encode their text as the catalogue's was.
@@ -159,20 +168,17 @@ def describe_items(
     Raises
     ------
     DataError
-        See `Catalogue.append`; or when vectors are needed and not given, or the other way round.
+        See `Catalogue.append`; or when vectors are needed and not given, or of another width.
     """
     added = Catalogue.from_arrow(read_table(items), None, None, name_of(items))
     whole = catalogue.append(added)
     new = whole.take(np.arange(len(catalogue), len(whole)))
-    if brought != (vectors is not None):
+    if brought and vectors is None:
         raise DataError(
-            "This model was trained on brought item vectors."
-            if brought
-            else "This model encodes the items' text itself.",
-            "Bring the new items' vectors too." if brought else "Leave out the vectors.",
+            "This model was trained on brought item vectors.", "Bring the new items' vectors too."
         )
     if vectors is not None:
-        check_vectors(vectors, len(new))
+        check_vectors(vectors, len(new), width)
         return whole, np.ascontiguousarray(vectors, np.float32)
     blank = new.without_text()
     if blank.any():

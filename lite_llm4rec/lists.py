@@ -1,6 +1,6 @@
 """Ids at the border: histories as they come → numbers; what comes back, in the caller's ids."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -106,9 +106,12 @@ def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[An
 
 
 def item_numbers(
-    histories: list[Sequence[Any]], catalogue: Catalogue, unknown: Literal["error", "drop"]
+    histories: list[Sequence[Any]],
+    catalogue: Catalogue,
+    unknown: Literal["error", "drop"],
+    unlisted: Collection[Any] = (),
 ) -> list[Ints]:
-    """Translate histories of ids to numbers, all at once.
+    """Translate histories of ids to numbers, all at once; those of `unlisted` go on from N.
 
     Raises
     ------
@@ -118,7 +121,12 @@ def item_numbers(
     flat = [item for history in histories for item in history]
     if not flat:
         return [np.empty(0, np.int64) for _ in histories]
-    numbers = catalogue.numbers(flat) if unknown == "error" else catalogue.lookup(flat)
+    beyond = {item: len(catalogue) + place for place, item in enumerate(unlisted)}
+    listed = [item for item in flat if item not in beyond] if beyond else flat
+    numbers = catalogue.numbers(listed) if unknown == "error" else catalogue.lookup(listed)
+    if beyond:
+        found = iter(numbers)
+        numbers = np.array([beyond[i] if i in beyond else next(found) for i in flat], np.int64)
     lengths = [len(history) for history in histories]
     parts = np.split(numbers, np.cumsum(lengths)[:-1])
     return [part[part >= 0] for part in parts]

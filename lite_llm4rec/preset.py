@@ -199,5 +199,18 @@ def load_preset(name: str, assignments: list[str] | None = None, seed: int | Non
 
 
 def preset_from_dict(values: dict[str, Any]) -> Preset:
-    """Build a preset from what `config.to_dict` gave."""
+    """Build a preset from what `config.to_dict` gave.
+
+    Raises
+    ------
+    ConfigError
+        On an unknown setting, value or kind of model.
+    """
+    kind = values.get("model", {}).get("kind", "lite")
+    if kind not in MODELS:
+        raise ConfigError(
+            f"There is no model of the kind {kind!r}",
+            f"{nearest(str(kind), MODELS)} A model of your own comes with --model-file FILE.py,"
+            " or by importing its file.",
+        )
     return from_dict(Preset, values, "preset")

@@ -1,5 +1,7 @@
 """Histories of item numbers → their best items; empty ones get the most popular."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -7,6 +9,7 @@ import torch
 from lite_llm4rec.data.batching import from_lists
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceModel
+from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.rank import Seen, top_k
 from lite_llm4rec.rank_generated import BATCH
 
@@ -20,6 +23,7 @@ def rank_histories(
     k: int,
     allowed: torch.Tensor,
     include_seen: bool,
+    unlisted: npt.NDArray[np.float32] | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Rank the catalogue for each history.
 
@@ -37,6 +41,9 @@ def rank_histories(
         (N,) bool, the items that may be returned.
     include_seen : bool
         Whether items of the history may be returned.
+    unlisted : numpy.ndarray, optional
+        (n, text width) text vectors of items that the catalogue does not hold; in the histories
+        they have the numbers from N on.
 
     Returns
     -------
@@ -56,7 +63,9 @@ def rank_histories(
             found, values = _write(model, padded, mask, k, seen, allowed)
         else:
             assert isinstance(model, SequenceModel) and matrix is not None
-            found, values = top_k(model.user_vectors(padded, mask), matrix, k, seen, allowed)
+            with _visited(model, unlisted):
+                users = model.user_vectors(padded, mask)
+            found, values = top_k(users, matrix, k, seen, allowed)
         items[known], scores[known] = found.cpu(), values.cpu()
     if len(known) < len(histories):
         popular = torch.from_numpy(counts)[:, None].float()
@@ -64,6 +73,16 @@ def rank_histories(
         empty = np.setdiff1d(np.arange(len(histories)), known)
         items[empty], scores[empty] = found, values
     return items, scores
+
+
+def _visited(
+    model: SequenceModel, unlisted: npt.NDArray[np.float32] | None
+) -> AbstractContextManager[None]:
+    if unlisted is None:
+        return nullcontext()
+    table = model.items
+    assert isinstance(table, ItemTable)
+    return table.visited(torch.from_numpy(unlisted))
 
 
 def _write(

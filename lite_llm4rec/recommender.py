@@ -1,7 +1,7 @@
 """The user's object: fit, recommend, similar_items, evaluate, save, load."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from lite_llm4rec.item_vectors import (
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
 from lite_llm4rec.models import MODELS, CausalLLM4Rec, SequenceModel
 from lite_llm4rec.models.base import CatalogueFacts
+from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import (
     Preset,
@@ -118,12 +119,12 @@ class Recommender(Run):
         vectors = np.ascontiguousarray(vectors, np.float32)
         check_vectors(vectors, len(dataset.catalogue))
         counts = split.train_counts().astype(np.int64)
-        create: Any = MODELS[preset.model.kind].create
-        facts = catalogue_facts(dataset, preset, vectors, counts)
-        model = create(preset.model, facts)
+        facts = catalogue_facts(dataset, preset, vectors, counts, split)
+        model = MODELS[preset.model.kind].create(preset.model, facts)
         if init_from is not None:
             old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
             take_over(model, facts, old.model, *_places(old.catalogue, dataset.catalogue, facts))
+            old.check_users(split.interactions)
         with tempfile.TemporaryDirectory() as temporary:
             state = Path(folder) if folder is not None else Path(temporary)
             state.mkdir(parents=True, exist_ok=True)
@@ -136,7 +137,7 @@ class Recommender(Run):
             calibrate_cold(model, split, preset.seed)
         return cls(
             preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
-            item_llm, curves, brought=brought,
+            item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,
         )  # fmt: skip
 
     def evaluate(
@@ -159,10 +160,12 @@ class Recommender(Run):
         Raises
         ------
         DataError
-            When the data set's items are not this model's.
+            When the data set's items are not this model's; or, for a model that writes ids, its
+            users: such a model knows them by their place in the log.
         """
         dataset = dataset.renumber(self.catalogue)
         split = split or preset_split(self.preset, dataset)
+        self.check_users(split.interactions)
         if seen_filter is None:
             seen_filter = not self.preset.repeats
         evaluation = evaluate(
@@ -182,6 +185,7 @@ class Recommender(Run):
         candidates: Sequence[Any] | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
+        unlisted: Mapping[Any, npt.NDArray[np.float32]] | None = None,
         device: str = "cpu",
     ) -> Recommendations:
         """Recommend for any histories, of users that were in training or not.
@@ -200,6 +204,9 @@ class Recommender(Run):
             Whether items of the history may come again; by default as the preset's `repeats`.
         unknown : "error" or "drop"
             What to do with ids in a history that the catalogue does not hold.
+        unlisted : mapping, optional
+            Items that the catalogue does not hold and histories may: the text vector (text width,)
+            of each, by the id that the histories call it. They are read, never recommended.
 
         Returns
         -------
@@ -211,10 +218,12 @@ class Recommender(Run):
         ------
         UnknownItemError
             Naming the ids that the catalogue does not hold.
+        ConfigError
+            On `unlisted` items where the model reads no text.
         """
         parts = self.recommend_stream(
             histories, k, exclude=exclude, candidates=candidates, include_seen=include_seen,
-            unknown=unknown, device=device,
+            unknown=unknown, unlisted=unlisted, device=device,
         )  # fmt: skip
         return Recommendations.join(list(parts))
 
@@ -227,6 +236,7 @@ class Recommender(Run):
         candidates: Sequence[Any] | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
+        unlisted: Mapping[Any, npt.NDArray[np.float32]] | None = None,
         device: str = "cpu",
         batch: int = 1024,
     ) -> Iterator[Recommendations]:
@@ -237,16 +247,17 @@ class Recommender(Run):
         if include_seen is None:
             include_seen = self.preset.repeats
         allowed = self._allowed(exclude, candidates).to(device)
+        texts = self._text_vectors(unlisted) if unlisted else None
         self.model.to(device).eval()
         with torch.no_grad():
             matrix = self.model.item_matrix() if isinstance(self.model, SequenceModel) else None
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
-            numbers = item_numbers(chunk, self.catalogue, unknown)
+            numbers = item_numbers(chunk, self.catalogue, unknown, unlisted or ())
             items, scores = rank_histories(
                 self.model, matrix, self.counts, numbers, min(k, len(self.catalogue)), allowed,
-                include_seen,
+                include_seen, texts,
             )  # fmt: skip
             yield self._recommendations(names, numbers, items, scores)
 
@@ -304,7 +315,8 @@ class Recommender(Run):
         items : path or table
             Ids and the text columns of the training's items table; see `read_table`.
         vectors : numpy.ndarray, optional
-            (n, text width) the items' vectors, where the model was trained on brought ones.
+            (n, text width) the items' vectors: needed where the model was trained on brought
+            ones, else encoded here.
 
         Returns
         -------
@@ -323,8 +335,9 @@ class Recommender(Run):
                 f"A {self.preset.model.kind} model cannot score items that it never learnt.",
                 "Train one that reads text with a tied head: the default preset does.",
             )
-        catalogue, encoded = describe_items(items, self.catalogue, vectors, self.brought,
-                                            self.preset, device)  # fmt: skip
+        catalogue, encoded = describe_items(
+            items, self.catalogue, vectors, self.brought, self.preset, self.vectors.shape[1], device
+        )
         self.model.add_items(torch.from_numpy(encoded))
         self.catalogue = catalogue
         self.vectors = np.concatenate([self.vectors, encoded])
@@ -332,6 +345,17 @@ class Recommender(Run):
         self.retired = np.concatenate([self.retired, np.zeros(len(encoded), bool)])
         self.__dict__.pop("_ids", None), self.__dict__.pop("_titles", None)
         return len(encoded)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it knows an item in a history by its text, so that any text can be in one."""
+        table = getattr(self.model, "items", None)
+        return self.preset.reads_text and isinstance(table, ItemTable) and table.vectors is not None
+
+    @property
+    def takes_items(self) -> bool:
+        """Whether new items can be added."""
+        return isinstance(self.model, CausalLLM4Rec) and self.model.scores_text
 
     def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
         """Recommend these items no more, or again with `back`; histories may still hold them."""
@@ -382,6 +406,19 @@ class Recommender(Run):
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(Path(temporary) / "run")
             return hub.upload(folder, name, private=private, token=token)
+
+    def _text_vectors(
+        self, unlisted: Mapping[Any, npt.NDArray[np.float32]]
+    ) -> npt.NDArray[np.float32]:
+        """Put the text vectors of items outside the catalogue into one array."""
+        if not self.reads_text:
+            raise ConfigError(
+                f"This {self.preset.model.kind} model knows items by their ids alone.",
+                "Leave items out of the history that the catalogue does not hold.",
+            )
+        vectors = np.stack(list(unlisted.values())).astype(np.float32)
+        check_vectors(vectors, len(unlisted), self.vectors.shape[1])
+        return vectors
 
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
         allowed = torch.from_numpy(~self.retired)

@@ -11,9 +11,10 @@ from lite_llm4rec import store
 from lite_llm4rec.card import model_card
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.errors import StoreError
+from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.errors import DataError, StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, GenerativeModel, Model
+from lite_llm4rec.models import MODELS, GenerativeModel, RankingModel
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -26,7 +27,7 @@ class Run:
     Attributes
     ----------
     preset : Preset
-    model : Model
+    model : RankingModel
     catalogue : Catalogue
     counts : numpy.ndarray
         (N,) training interactions of each item, for histories that are empty.
@@ -44,10 +45,12 @@ class Run:
         (N,) bool, the items that are no longer recommended.
     brought : bool
         Whether `vectors` were brought, so that new items must bring theirs.
+    users_sha256 : str
+        `Interactions.users_sha256` of the log it was trained on; of an older run folder empty.
     """
 
     preset: Preset
-    model: Model
+    model: RankingModel
     catalogue: Catalogue
     counts: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
@@ -57,6 +60,7 @@ class Run:
     curves: str = ""
     retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     brought: bool = False
+    users_sha256: str = ""
 
     def __post_init__(self) -> None:
         if len(self.retired) != len(self.catalogue):
@@ -76,13 +80,30 @@ class Run:
             self._titles: list[str] = self.catalogue.titles()
         return self._titles
 
+    def check_users(self, log: Interactions) -> None:
+        """See that a log numbers users as the model knows them, if it knows them at all.
+
+        Raises
+        ------
+        DataError
+            When a model that writes ids was trained on other users, or in another order.
+        """
+        known = isinstance(self.model, GenerativeModel) and self.users_sha256
+        if known and log.users_sha256 != self.users_sha256:
+            raise DataError(
+                "This model knows users by their place in the log that it was trained on; this log"
+                " has other users, or the same ones in another order.",
+                "Give the interactions in the order of the training's table, or train it anew.",
+            )
+
 
 def write_run(run: Run, target: Path) -> Path:
     """Write the run folder, whole or not at all; an older one at `target` is replaced."""
     if not is_main_process():
         return target
     with store.replacing(target) as folder:
-        described = {"brought_vectors": run.brought, **run.model.describe()}
+        facts = {"brought_vectors": run.brought, "users_sha256": run.users_sha256}
+        described = {**facts, **run.model.describe()}
         store.write_config(folder, {"preset": to_dict(run.preset), **described})
         store.write_weights(folder, run.model.state_dict())
         store.write_vectors(folder, run.vectors)
@@ -109,8 +130,7 @@ def read_run(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
-    skeleton: Any = MODELS[preset.model.kind].skeleton
-    model = skeleton(preset.model, config)
+    model = MODELS[preset.model.kind].skeleton(preset.model, config)
     try:
         model.load_state_dict(store.read_weights(folder))
     except RuntimeError as error:
@@ -131,4 +151,5 @@ def read_run(folder: Path) -> Run:
         curves=curves.read_text(encoding="utf-8") if curves.is_file() else "",
         retired=retired,
         brought=config.get("brought_vectors", False),
+        users_sha256=config.get("users_sha256", ""),
     )

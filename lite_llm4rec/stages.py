@@ -18,7 +18,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import Part, evaluate
 from lite_llm4rec.item_vectors import item_texts
-from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, Model, PretrainedModel
+from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, RankingModel
 from lite_llm4rec.models.lite import JointText
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
@@ -47,7 +47,7 @@ class StageResult:
 
 
 def run_stages(
-    model: Model,
+    model: RankingModel,
     dataset: Dataset,
     split: Split,
     preset: Preset,
@@ -106,7 +106,7 @@ def run_stages(
 
 
 def _measure(
-    model: Model,
+    model: RankingModel,
     dataset: Dataset,
     split: Split,
     preset: Preset,
@@ -160,7 +160,7 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
     return item_llm
 
 
-def _save(model: Model, path: Path, fitted: Fitted) -> None:
+def _save(model: RankingModel, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
     ended = {FITTED: json.dumps(asdict(fitted))}
     save_model(model, str(partial), ended)  # not save_file: T5's Item LLM shares its embedding

@@ -116,7 +116,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         )
     for version in range(found, FORMAT_VERSION):
         config = MIGRATIONS[version](config)
-    for key in ("preset", "backbone", "shape"):
+    for key in ("preset", "shape"):
         if key not in config:
             raise StoreError(f"{folder / CONFIG} is damaged: it has no '{key}'.", _TAKE_ANOTHER)
     return config

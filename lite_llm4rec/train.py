@@ -9,6 +9,7 @@ import errno
 import logging
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lite_llm4rec.config import check_shares
 from lite_llm4rec.curves import next_version
 from lite_llm4rec.data.batching import Batch, make_batch
+from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
 from lite_llm4rec.data.split import Split, Targets
 from lite_llm4rec.errors import ConfigError, TrainingError, nearest
@@ -175,8 +177,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         examples = self.examples(self.current_epoch)
         rows = rows[rows < len(examples)]
         mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
-        log = self.split.interactions
-        tensors = make_batch(log.items, mine.starts, mine.targets, log.users)
+        tensors = self.batch(mine)
         self.taught = self.model.taught(tensors)
         loss = self.loss(tensors.to(self.device))
         if not torch.isfinite(loss):
@@ -187,6 +188,11 @@ class Task(pl.LightningModule):  # type: ignore[misc]
             )
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=self.taught, sync_dist=True)
         return loss
+
+    def batch(self, examples: Examples) -> Batch:
+        """Put examples side by side."""
+        log = self.split.interactions
+        return make_batch(log.items, examples.starts, examples.targets, log.users)
 
     def loss(self, batch: Batch) -> torch.Tensor:
         """Return what this stage minimises."""
@@ -208,17 +214,21 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         valid = self.validation_targets()
         cases = valid.take(np.arange(self.global_rank, len(valid), self.trainer.world_size))
         with torch.autocast(self.device.type, enabled=False):  # bf16 scores would tie
-            ranks, _ = rank_cases(
-                self.model,
-                self.split.interactions.items,
-                cases,
-                seen_filter=self.seen_filter,
-                device=str(self.device),
-            )
+            ranks = self.ranks(cases)
         for name, metric in CASE_METRICS.items():
             total = torch.tensor(float(metric(ranks).sum()), device=self.device)
             mean = self.trainer.strategy.reduce(total, reduce_op="sum") / len(valid)
             self.log(name, mean, batch_size=1)
+
+    def ranks(self, cases: Targets) -> Ints:
+        """Rank the targets of cases, (cases,)."""
+        return rank_cases(
+            self.model,
+            self.split.interactions.items,
+            cases,
+            seen_filter=self.seen_filter,
+            device=str(self.device),
+        )[0]
 
     def on_validation_model_train(self) -> None:
         """Go back to training mode; frozen parts have no dropout to keep still."""
@@ -273,6 +283,7 @@ def fit(
     max_seconds: float | None = None,
     seen_filter: bool = True,
     pretraining: bool = False,
+    kind: Callable[..., Task] = Task,
 ) -> Fitted:
     """Train one stage; the model ends with the weights of the best validation.
 
@@ -291,6 +302,8 @@ def fit(
     pretraining : bool
         Minimise a `PretrainedModel`'s pretraining loss. No ranking is learnt, so nothing is
         validated and the last weights are kept.
+    kind : callable
+        Makes the `Task`: what a batch is, and what ranks select by.
 
     Raises
     ------
@@ -300,7 +313,7 @@ def fit(
     machine = machine or Machine()
     folder.mkdir(parents=True, exist_ok=True)
     model.train()  # it may come from an evaluation, and Lightning leaves its mode alone
-    task = Task(model, split, stage, seed, seen_filter, pretraining)
+    task = kind(model, split, stage, seed, seen_filter, pretraining)
     resume = Resume(folder / "last.ckpt", checkpoint_seconds)
     best = ModelCheckpoint(
         folder,

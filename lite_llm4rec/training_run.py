@@ -155,7 +155,7 @@ def _baselines(dataset: Dataset, split: Split, trained: Recommender) -> dict[str
     }
     if trained.vectors.shape[1]:
         models["nearest text"] = NearestText(torch.from_numpy(trained.vectors))
-    if isinstance(trained.model, GenerativeRec):
+    if isinstance(trained.model, GenerativeRec) and trained.model.numbers.ndim == 1:
         models["next number"] = NextNumber(trained.model.numbers)
     seen_filter = not trained.preset.repeats
     return {

@@ -13,6 +13,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.item_vectors import catalogue_facts
 from lite_llm4rec.models import MODELS, LiteConfig
 from lite_llm4rec.models.id_text import digit_tokenizer
@@ -94,9 +95,9 @@ def untrained(dataset: Dataset, preset: Preset | None = None) -> Recommender:
     preset = preset or tiny_preset()
     vectors = drawn_vectors(len(dataset.catalogue))
     torch.manual_seed(0)
-    counts = dataset.interactions.item_counts()
+    counts, split = dataset.interactions.item_counts(), leave_one_out(dataset.interactions)
     create: Any = MODELS[preset.model.kind].create
-    model = create(preset.model, catalogue_facts(dataset, preset, vectors, counts))
+    model = create(preset.model, catalogue_facts(dataset, preset, vectors, counts, split))
     return Recommender(preset, model.eval(), dataset.catalogue, counts, vectors, [], [])
 
 

@@ -22,7 +22,7 @@ from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.rank import seen_items, top_k
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.train import StageConfig
-from tests.conftest import ring_tables, tiny_preset
+from tests.conftest import ring_tables, tiny_preset, untrained
 
 ITEMS = 60
 NEW = [f"i{number:02}" for number in (7, 21, 44)]
@@ -83,6 +83,43 @@ def test_old_items_keep_their_scores_when_others_are_added(without_new, tmp_path
     after = model.recommend([["i04", "i05"]], k=60, include_seen=True)
     scores = dict(zip(after.ids[0], after.scores[0], strict=True))
     assert [scores[name] for name in before.ids[0]] == pytest.approx(before.scores[0], abs=1e-5)
+
+
+def test_a_history_may_hold_what_the_catalogue_does_not(without_new, tmp_path: Path):
+    model = Recommender.load(without_new.save(tmp_path / "run"))
+    vector = dict(zip(NEW, on_a_circle(place(NEW)), strict=True))
+    histories = [["i05", "i06", "i07"], ["i21"], ["i03", "i04"], ["i44", "i09", "i44", "i07"]]
+    found = model.recommend(histories, k=57, unlisted=vector)
+    assert not any(set(NEW) & set(ids) for ids in found.ids)
+    alone = model.recommend(histories[2:3], k=57)
+    assert found.ids[2] == alone.ids[0]
+    model.add_items(table(NEW), vectors=on_a_circle(place(NEW)))
+    added = model.recommend(histories, k=57, exclude=NEW)
+    assert found.ids == added.ids
+    for row, other in zip(found.scores, added.scores, strict=True):
+        assert row == pytest.approx(other, abs=1e-5)
+    with pytest.raises(UnknownItemError, match="nowhere"):
+        model.recommend([["i01", "nowhere", "x"]], unlisted={"x": on_a_circle([7])[0]})
+    with pytest.raises(DataError, match="16"):
+        model.recommend([["x"]], unlisted={"x": np.zeros(3, np.float32)})
+
+
+@pytest.mark.parametrize("settings", [{"items": "id"}, {"items": "init"}])
+def test_a_model_of_ids_alone_refuses_texts_in_histories(small_ring, settings: dict):
+    chosen = replace(preset(), model=replace(preset().model, **settings))
+    model = untrained(small_ring, chosen)
+    assert not model.reads_text
+    with pytest.raises(ConfigError, match="ids alone"):
+        model.recommend([["x"]], unlisted={"x": np.zeros(16, np.float32)})
+
+
+def test_the_papers_model_reads_texts_in_histories_too(trained: Recommender):
+    vector = trained.model.items.vectors[7].detach().numpy()
+    known = trained.recommend([["i05", "i06", "i07"]], k=20, include_seen=True)
+    unlisted = trained.recommend([["i05", "i06", "x"]], k=20, include_seen=True,
+                                 unlisted={"x": vector})  # fmt: skip
+    assert known.ids == unlisted.ids
+    assert known.scores[0] == pytest.approx(unlisted.scores[0], abs=1e-5)
 
 
 def test_retired_items_are_gone_from_every_list_and_come_back(without_new, tmp_path: Path):

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,7 @@ from torch import nn
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Targets, leave_one_out
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.evaluate import evaluate, rank_cases
 from lite_llm4rec.models import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.base import GenerativeModel, RankedLists
@@ -22,7 +23,7 @@ from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.train import Machine, StageConfig, Task, fit
 from lite_llm4rec.training_run import train_run
-from tests.conftest import ring_tables
+from tests.conftest import ring_tables, untrained
 
 SHAPE = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
 
@@ -182,6 +183,46 @@ def test_a_run_comes_back(trained: Recommender, tmp_path: Path):
     assert first.notes[1]
 
 
+def reversed_users(dataset: Dataset) -> Dataset:
+    """The same histories, the last user first."""
+    log = dataset.interactions
+    order = np.arange(log.n_users)[::-1]
+    table = pa.table(
+        {
+            "user_id": np.repeat(log.user_ids.to_numpy()[order], log.lengths[order]),
+            "item_id": [
+                log.item_ids[int(item)].as_py() for user in order for item in log.history(user)
+            ],
+            "timestamp": np.concatenate(
+                [log.times[log.offsets[user] : log.offsets[user + 1]] for user in order]
+            ),
+        }
+    )
+    items = pa.table({"item_id": dataset.catalogue.ids, "title": dataset.catalogue.titles()})
+    return Dataset.from_tables(table, items, name=dataset.name)
+
+
+def test_users_in_another_order_are_refused(ring: Dataset, trained: Recommender, tmp_path: Path):
+    """Their numbers in the prompts would be other users'."""
+    other = reversed_users(ring)
+    assert other.interactions.sequences_sha256 == ring.interactions.sequences_sha256
+    loaded = Recommender.load(trained.save(tmp_path / "run"))
+    for recommender in (trained, loaded):
+        with pytest.raises(DataError, match="another order"):
+            recommender.evaluate(other)
+    with pytest.raises(DataError, match="another order"):
+        Recommender.fit(other, trained.preset, init_from=loaded, device="cpu", progress=False)
+    loaded.users_sha256 = ""  # as in a run folder of before
+    assert loaded.evaluate(other).protocol == trained.evaluate(ring).protocol
+
+
+def test_a_model_that_knows_no_users_takes_them_in_any_order(ring: Dataset):
+    recommender = untrained(ring)
+    recommender.users_sha256 = ring.interactions.users_sha256
+    first, second = (recommender.evaluate(data) for data in (ring, reversed_users(ring)))
+    assert first.metrics == pytest.approx(second.metrics)
+
+
 def test_it_has_no_item_vectors(trained: Recommender):
     with pytest.raises(ConfigError, match="no vectors"):
         trained.similar_items(["i03"], by="behaviour")
@@ -199,8 +240,9 @@ def test_the_original_numbering_is_told(small_ring: Dataset):
         small_ring, replace(started, vector=stage), device="cpu", progress=False, measure=()
     )
     numbers = recommender.model.numbers  # type: ignore[union-attr]
-    first = numbers[torch.from_numpy(small_ring.interactions.history(0).astype(np.int64))]
-    assert first.tolist() == [1, 2, 3, 4, 5, 6]
+    log = small_ring.interactions
+    walks = [numbers[torch.from_numpy(log.history(user).astype(np.int64))] for user in range(40)]
+    assert [1, 2, 3, 4, 5, 6] in [walk.tolist() for walk in walks]
     assert "first appearance" in recommender.evaluate(small_ring).leaks[0]
 
 
@@ -212,6 +254,16 @@ def test_a_training_run_shows_what_numbers_alone_tell(small_ring: Dataset, tmp_p
     card = (tmp_path / "run" / "README.md").read_text(encoding="utf-8")
     assert "writes ids of 20 items" in card
     assert "| malformed | 0.0000 |" in card
+
+
+def test_a_run_with_collaborative_numbers_comes_back(small_ring: Dataset, tmp_path: Path):
+    started = preset(style="lightlm", numbering="collaborative", clusters=3, cluster_size=4)
+    short = replace(started, vector=StageConfig(strategy="sampling", epochs=1))
+    run = train_run(small_ring, short, tmp_path / "run", device="cpu", progress=False)
+    assert set(run.baselines) == {"popularity"}  # a path has no next one
+    again = Recommender.load(tmp_path / "run").evaluate(small_ring)
+    assert again.metrics == run.evaluation.metrics
+    assert again.leaks == []
 
 
 def test_it_goes_on_with_the_same_catalogue_only(small_ring: Dataset, ring: Dataset):

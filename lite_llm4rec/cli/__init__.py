@@ -2,11 +2,12 @@
 
 import sys
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
-from lite_llm4rec.cli import asking, showing, tables, training
+from lite_llm4rec.cli import asking, serving, showing, tables, training
 from lite_llm4rec.errors import Interrupted, LiteLLM4RecError, StoreError
 
 COMMANDS = (
@@ -20,6 +21,7 @@ COMMANDS = (
     asking.add_items,
     asking.retire_items,
     asking.info,
+    serving.serve,
     showing.demo,
     showing.results,
     showing.reproduce,
@@ -35,6 +37,21 @@ app = typer.Typer(
 )
 for command in COMMANDS:
     app.command()(command)
+
+
+@app.callback()
+def before(
+    model_file: Annotated[
+        list[Path] | None,
+        typer.Option(help="Python file with a model of your own (repeatable)."),
+    ] = None,
+) -> None:
+    """Load models of the caller's own, so that presets and run folders can name them."""
+    if model_file:
+        from lite_llm4rec.models.registry import load_model_file
+
+        for path in model_file:
+            load_model_file(path)
 
 
 def main() -> None:

@@ -21,7 +21,7 @@ def recommend(
     interactions: Annotated[
         Path | None, typer.Option(help="Or a table of interactions: one list per user.")
     ] = None,
-    k: Annotated[int, typer.Option(help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", help="How many items.")] = 10,
     exclude: Annotated[str | None, typer.Option(help="Ids never to recommend.")] = None,
     among: Annotated[str | None, typer.Option(help="Ids to choose from.")] = None,
     include_seen: Annotated[
@@ -71,7 +71,7 @@ def similar(
     run: option.Run,
     item: Annotated[str | None, typer.Option(help="An item's id.")] = None,
     title: Annotated[str | None, typer.Option(help="Or its title.")] = None,
-    k: Annotated[int, typer.Option(help="How many items.")] = 10,
+    k: Annotated[int, typer.Option("--k", "-k", help="How many items.")] = 10,
     by: Annotated[str, typer.Option(help="text, or behaviour.")] = "text",
     as_json: option.Json = False,
 ) -> None:

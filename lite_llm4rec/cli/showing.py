@@ -53,8 +53,8 @@ def reproduce(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="table1 … table7, figure2, figure4; length, redundancy, clocks, batch, cost, size,"
-            " pooling; or all."
+            help="table1 … table7, figure2, figure4, figure5; choices, length, redundancy, clocks,"
+            " batch, cost, size, pooling; or all."
         ),
     ],
     data: Annotated[str, typer.Option(help="A named data set.")] = "ml-1m",
@@ -67,6 +67,10 @@ def reproduce(
     t5: Annotated[
         str, typer.Option(help="T5-small: a Hub name, or a folder with its files.")
     ] = "google-t5/t5-small",
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="A preset's name or TOML file to put into Table 4, too (repeatable)."),
+    ] = None,
     root: option.Root = None,
     records: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results/paper"),
     runs: Annotated[Path, typer.Option(help="Folder of run folders.")] = Path("runs/paper"),
@@ -78,7 +82,9 @@ def reproduce(
     says why and does not end the others; then the status is 1.
     """
     from lite_llm4rec.paper.cell import Bench
+    from lite_llm4rec.paper.claims import claimed_pairs
     from lite_llm4rec.paper.exhibits import cells
+    from lite_llm4rec.paper.pairs import write_pairs
     from lite_llm4rec.paper.plots import can_plot
     from lite_llm4rec.paper.report import write_report
     from lite_llm4rec.paper.reproduce import reproduce as measure
@@ -87,7 +93,9 @@ def reproduce(
     set_threads(threads)
     seconds = None if budget is None else 60 * budget
     bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)
-    failed = measure(cells(what, data, option.numbers(seeds)), bench, _say)
+    wanted = cells(what, data, option.numbers(seeds), also or ())
+    failed = measure(wanted, bench, _say)
+    write_pairs(claimed_pairs(), wanted, bench)
     for page in write_report(records, out):
         console.print(f"{page} written")
     if not can_plot():

@@ -23,12 +23,15 @@ class Batch:
         (batch, length) int64, the item that came next after each position.
     users : torch.Tensor, optional
         (batch,) int64 user numbers.
+    candidates : int
+        How many of each row's last items are no history, but what the target is among.
     """
 
     items: torch.Tensor
     mask: torch.Tensor
     following: torch.Tensor
     users: torch.Tensor | None = None
+    candidates: int = 0
 
     @property
     def targets(self) -> torch.Tensor:
@@ -45,7 +48,10 @@ class Batch:
     def to(self, device: torch.device | str) -> "Batch":
         """Move to a device."""
         users = None if self.users is None else self.users.to(device)
-        return Batch(self.items.to(device), self.mask.to(device), self.following.to(device), users)
+        items, mask, following = (
+            part.to(device) for part in (self.items, self.mask, self.following)
+        )
+        return Batch(items, mask, following, users, self.candidates)
 
 
 def make_batch(items: Ints, starts: Ints, targets: Ints, users: Ints | None = None) -> Batch:

@@ -198,6 +198,11 @@ class Interactions:
         digest.update(items[order].astype("<i4").tobytes())
         return digest.hexdigest()
 
+    @cached_property
+    def users_sha256(self) -> str:
+        """Hash of the users' ids in their order, for a model that knows users by their number."""
+        return hashlib.sha256(b"\n".join(_as_bytes(self.user_ids).to_pylist())).hexdigest()
+
     def _same_user(self) -> npt.NDArray[np.bool_]:
         same: npt.NDArray[np.bool_] = self.users[1:] == self.users[:-1]
         return same

@@ -1,4 +1,4 @@
-"""Models. Each is one readable file; a new one is added to `MODELS`."""
+"""Models. Each is one readable file; a new one is registered here, or in a file of its own."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +7,7 @@ from lite_llm4rec.models.base import (
     CatalogueFacts,
     EveryPositionModel,
     GenerativeModel,
+    ModelConfig,
     PretrainedModel,
     RankingModel,
     SequenceModel,
@@ -20,44 +21,19 @@ from lite_llm4rec.models.nearest_text import NearestText
 from lite_llm4rec.models.next_number import NextNumber
 from lite_llm4rec.models.popularity import Popularity
 from lite_llm4rec.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
+from lite_llm4rec.models.registry import MODELS, TITLES, register
 from lite_llm4rec.models.s3rec import S3Rec, S3RecConfig
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 
-Model = (
-    BERT4Rec | CausalLLM4Rec | FDSA | GenerativeRec | LiteLLM4Rec | PromptEncoder | S3Rec | SASRec
-)
-ModelConfig = (
-    LiteConfig
-    | BERT4RecConfig
-    | CausalConfig
-    | FDSAConfig
-    | GenerativeConfig
-    | PromptEncoderConfig
-    | S3RecConfig
-    | SASRecConfig
-)
+register(LiteLLM4Rec, LiteConfig, "Lite-LLM4Rec")
+register(BERT4Rec, BERT4RecConfig, "BERT4Rec")
+register(CausalLLM4Rec, CausalConfig, "Lite-LLM4Rec, causal")
+register(FDSA, FDSAConfig, "FDSA")
+register(GenerativeRec, GenerativeConfig, "Generative")
+register(PromptEncoder, PromptEncoderConfig, "POD without a decoder")
+register(S3Rec, S3RecConfig, "S3-Rec")
+register(SASRec, SASRecConfig, "SASRec")
 
-MODELS: dict[str, type[Model]] = {
-    "bert4rec": BERT4Rec,
-    "causal": CausalLLM4Rec,
-    "fdsa": FDSA,
-    "generative": GenerativeRec,
-    "lite": LiteLLM4Rec,
-    "prompt-encoder": PromptEncoder,
-    "s3rec": S3Rec,
-    "sasrec": SASRec,
-}
-
-TITLES = {
-    "bert4rec": "BERT4Rec",
-    "causal": "Lite-LLM4Rec, causal",
-    "fdsa": "FDSA",
-    "generative": "Generative",
-    "lite": "Lite-LLM4Rec",
-    "prompt-encoder": "POD without a decoder",
-    "s3rec": "S3-Rec",
-    "sasrec": "SASRec",
-}
 STYLE_TITLES = {"p5": "P5", "pod": "POD", "lightlm": "LightLM"}
 
 
@@ -86,7 +62,6 @@ __all__ = [
     "GenerativeRec",
     "LiteConfig",
     "LiteLLM4Rec",
-    "Model",
     "ModelConfig",
     "NearestText",
     "NextNumber",
@@ -100,5 +75,6 @@ __all__ = [
     "SASRec",
     "SASRecConfig",
     "SequenceModel",
+    "register",
     "title",
 ]

@@ -2,16 +2,34 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
-import numpy as np
 import torch
 from torch import nn
 
 from lite_llm4rec.data.attributes import Attributes
 from lite_llm4rec.data.batching import Batch
-from lite_llm4rec.data.interactions import Ints
+from lite_llm4rec.data.split import Split
+
+
+class ModelConfig:
+    """Settings of a model: a frozen dataclass that inherits this.
+
+    Attributes
+    ----------
+    kind : str
+        The model's name in presets.
+    history_length : int
+        How many of the latest items it reads.
+    kinds : dict
+        Each kind's config, the default first; `registry.register` adds to it.
+    """
+
+    kind: str
+    history_length: int
+    kinds: ClassVar[dict[str, type["ModelConfig"]]] = {}
 
 
 @dataclass(frozen=True)
@@ -26,9 +44,8 @@ class CatalogueFacts:
         (N,) training interactions of each item.
     attributes : Attributes, optional
         Given to a model whose config says `reads_attributes`.
-    walk : numpy.ndarray
-        (interactions,) the items of all users' whole histories one behind the other, for a model
-        that numbers items by their first appearance.
+    split : Split, optional
+        What it is trained on, for a model that numbers items by it.
     titles : sequence of str
         (N,).
     """
@@ -36,12 +53,14 @@ class CatalogueFacts:
     vectors: torch.Tensor
     counts: torch.Tensor
     attributes: Attributes | None = None
-    walk: Ints = field(default_factory=lambda: np.empty(0, np.int64))
+    split: Split | None = None
     titles: Sequence[str] = ()
 
 
 class RankingModel(nn.Module, ABC):
-    """A model that can be trained, evaluated and asked: a `SequenceModel` or a `GenerativeModel`.
+    """A model that can be evaluated and asked: a `SequenceModel` or a `GenerativeModel`.
+
+    One that is trained has `create`, `skeleton` and `describe` besides.
 
     Attributes
     ----------
@@ -50,6 +69,20 @@ class RankingModel(nn.Module, ABC):
     """
 
     history_length: int
+
+    @classmethod
+    def create(cls, config: Any, facts: CatalogueFacts) -> "RankingModel":
+        """Make it from its config, to be trained on a catalogue."""
+        raise NotImplementedError(f"{cls.__name__} is not made from settings")
+
+    @classmethod
+    def skeleton(cls, config: Any, described: dict[str, Any]) -> "RankingModel":
+        """Build it with weights to be filled in, from what `describe` gave."""
+        raise NotImplementedError(f"{cls.__name__} is not kept in a run folder")
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `skeleton` needs beside the config, "shape": [items, text width] at least."""
+        raise NotImplementedError(f"{type(self).__name__} is not kept in a run folder")
 
     @abstractmethod
     def training_loss(self, batch: Batch) -> torch.Tensor:

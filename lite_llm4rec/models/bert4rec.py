@@ -14,7 +14,7 @@ from torch.nn import functional
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
-from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
 from lite_llm4rec.models.layers import (
     BERT_STD,
     NORM_EPS,
@@ -24,7 +24,7 @@ from lite_llm4rec.models.layers import (
 
 
 @dataclass(frozen=True)
-class BERT4RecConfig:
+class BERT4RecConfig(ModelConfig):
     """Settings of BERT4Rec; the defaults are the authors' for ML-1M.
 
     Attributes
@@ -113,7 +113,7 @@ class BERT4Rec(SequenceModel):
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
-        return {"backbone": {}, "shape": [len(self.items), 0]}
+        return {"shape": [len(self.items), 0]}
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode histories, each with one mask behind it, (batch, width + 1). Source: §3.6."""

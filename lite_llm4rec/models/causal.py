@@ -17,7 +17,7 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.backbone import Backbone
-from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel
+from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel, ModelConfig
 from lite_llm4rec.models.item_table import ItemTable, principal_components
 from lite_llm4rec.models.layers import CausalTransformer, build_transformer, running_mean
 
@@ -26,7 +26,7 @@ INIT_STD = 0.02
 
 
 @dataclass(frozen=True)
-class CausalConfig:
+class CausalConfig(ModelConfig):
     """Settings of the causal model.
 
     Attributes

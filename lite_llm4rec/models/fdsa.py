@@ -15,7 +15,7 @@ from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.attribute_table import AttributeTable
-from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel
+from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel, ModelConfig
 from lite_llm4rec.models.layers import (
     BERT_STD,
     NORM_EPS,
@@ -25,7 +25,7 @@ from lite_llm4rec.models.layers import (
 
 
 @dataclass(frozen=True)
-class FDSAConfig:
+class FDSAConfig(ModelConfig):
     """Settings of FDSA; the defaults are RecBole's.
 
     Attributes
@@ -114,7 +114,7 @@ class FDSA(EveryPositionModel):
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
         shape = [len(self.items), 0]
-        return {"backbone": {}, "shape": shape, "attributes": self.attributes.describe()}
+        return {"shape": shape, "attributes": self.attributes.describe()}
 
     def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Look items up: (…) → id embedding and pooled attributes, (…, 2 · width)."""

@@ -4,6 +4,7 @@ Source: Geng et al., *Recommendation as Language Processing*, RecSys 2022; Li et
 Distillation for Efficient LLM-based Recommendation*, CIKM 2023; Mei & Zhang, *LightLM*, 2023.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,26 +17,22 @@ from transformers.modeling_outputs import BaseModelOutput
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, RankedLists
+from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, ModelConfig, RankedLists
 from lite_llm4rec.models.id_catalogue import IdCatalogue
-from lite_llm4rec.models.id_text import (
-    STYLES,
-    Prompts,
-    WordTokens,
-    number_items,
-    write_prompt,
-)
-from lite_llm4rec.models.id_trie import OnlyItems
+from lite_llm4rec.models.id_text import STYLES, Prompts, WordTokens
+from lite_llm4rec.models.id_trie import IdTrie, OnlyItems
+from lite_llm4rec.models.item_numbers import Numbering, number_items
+from lite_llm4rec.models.prompt_writer import PromptWriter
 from lite_llm4rec.models.t5 import load_t5, save_shared_once
 from lite_llm4rec.text.encoder import load_tokenizer
 
 WORDS = 512  # whole-word numbers; what is beyond shares the last, as P5's table has 512 rows
-CANDIDATES = 100  # in a prompt to choose from
 IGNORED = -100  # the label that cross-entropy leaves out
+NEXT, CHOOSE = 0, 1  # tasks, each with prompt vectors of its own
 
 
 @dataclass(frozen=True)
-class GenerativeConfig:
+class GenerativeConfig(ModelConfig):
     """Settings of a system that writes ids.
 
     Attributes
@@ -54,9 +51,12 @@ class GenerativeConfig:
         Continuous vectors put before each prompt, per task (POD has 3).
     whole_words : bool
         Add a vector to each token that says which word of the prompt it is part of.
-    numbering : "original" or "random"
-        See `number_items`: "original" leaks, "random" is the honest one.
+    numbering : "original", "random" or "collaborative"
+        See `number_items`: "original" leaks, "random" is the honest one, "collaborative" is
+        LightLM's own, from the training part alone.
     numbering_seed : int
+    clusters, cluster_size : int
+        Of "collaborative": how many a cluster is cut into, and up to how many items it is not.
     constrained : bool
         Write nothing but ids of the catalogue. P5 and POD do not; LightLM does.
     beams : int
@@ -66,7 +66,7 @@ class GenerativeConfig:
     early_stopping : bool
         Stop a search as soon as it has as many whole outputs as beams.
     max_target_tokens : int
-        Longer outputs are cut, where they are not constrained.
+        Longer outputs are cut, where they are not constrained and the ids are no longer.
     dropout : float
         T5's own, at each place where it has one.
     choose_share : float
@@ -84,8 +84,10 @@ class GenerativeConfig:
     history_length: int = 20
     prompt_vectors: int = 0
     whole_words: bool = True
-    numbering: Literal["original", "random"] = "random"
+    numbering: Numbering = "random"
     numbering_seed: int = 0
+    clusters: int = 50
+    cluster_size: int = 100
     constrained: bool = False
     beams: int = 20
     length_penalty: float = 1.0
@@ -99,6 +101,7 @@ class GenerativeConfig:
         check_shares(self, "dropout", "choose_share")
         check_at_least(self, 1, "history_length", "beams", "max_target_tokens", "validation_cases")
         check_at_least(self, 0, "prompt_vectors")
+        check_at_least(self, 2, "clusters", "cluster_size")
         if self.choose_share and not STYLES[self.style].choose:
             raise ConfigError(
                 f"The style {self.style} has no prompts to choose from candidates.",
@@ -115,17 +118,20 @@ class GenerativeRec(GenerativeModel):
     tokenizer : transformers.PreTrainedTokenizerBase, optional
         May come later, by `load_tokenizer`.
     config : GenerativeConfig
-    n_items : int
+    numbers : torch.Tensor
+        (N,) or (N, parts) int64 what each item is written with: see `number_items`.
     """
 
-    def __init__(self, t5: Any, tokenizer: Any, config: GenerativeConfig, n_items: int) -> None:
+    def __init__(
+        self, t5: Any, tokenizer: Any, config: GenerativeConfig, numbers: torch.Tensor
+    ) -> None:
         super().__init__()
         self.config = config
         self.style = STYLES[config.style]
         self.history_length = config.history_length
         self.validation_cases = config.validation_cases
         self.beams = config.beams
-        self.n_items = n_items
+        self.n_items = len(numbers)
         self.t5 = t5
         width = t5.config.d_model
         self.whole_words = nn.Embedding(WORDS, width) if config.whole_words else None
@@ -133,7 +139,7 @@ class GenerativeRec(GenerativeModel):
             torch.empty(2, config.prompt_vectors, width).uniform_(-0.1, 0.1)
         )
         self.numbers: torch.Tensor
-        self.register_buffer("numbers", torch.arange(1, n_items + 1))
+        self.register_buffer("numbers", numbers)
         self.words = None if tokenizer is None else WordTokens(tokenizer)
         self._catalogue: IdCatalogue | None = None
         save_shared_once(self)
@@ -148,26 +154,32 @@ class GenerativeRec(GenerativeModel):
             shape=config.shape,
             dropout=config.dropout,
         )
-        n_items = len(facts.counts)
-        model = cls(t5, tokenizer, config, n_items)
-        numbers = number_items(facts.walk, n_items, config.numbering, config.numbering_seed)
-        model.numbers.copy_(torch.from_numpy(numbers))
-        return model
+        assert facts.split is not None
+        numbers = number_items(
+            facts.split, config.numbering, config.numbering_seed, config.clusters,
+            config.cluster_size,
+        )  # fmt: skip
+        return cls(t5, tokenizer, config, torch.from_numpy(numbers))
 
     @classmethod
     def skeleton(cls, config: GenerativeConfig, described: dict[str, Any]) -> "GenerativeRec":
         """Build it with weights and tokenizer to be filled in, from what `describe` gave."""
         values = dict(described["backbone"])
         t5 = T5ForConditionalGeneration(AutoConfig.for_model(values.pop("model_type"), **values))
-        return cls(t5, None, config, described["shape"][0])
+        numbers = described.get("numbers", described["shape"][:1])
+        return cls(t5, None, config, torch.zeros(numbers, dtype=torch.int64))
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
-        return {"backbone": self.t5.config.to_dict(), "shape": [self.n_items, 0]}
+        return {
+            "backbone": self.t5.config.to_dict(),
+            "shape": [self.n_items, 0],
+            "numbers": list(self.numbers.shape),
+        }
 
     def leaks(self) -> list[str]:
         """Say so where neighbours in a history have neighbouring numbers."""
-        if self.config.numbering == "random":
+        if self.config.numbering != "original":
             return []
         return [
             "Items are written with numbers in the order of their first appearance, that of test"
@@ -189,15 +201,17 @@ class GenerativeRec(GenerativeModel):
         POD's code lets the padding's tokens into the mean, which only dilutes it.
         """
         batch = batch.to("cpu")
-        choose = torch.rand(len(batch.items)) < self.config.choose_share
+        share = 1.0 if batch.candidates else self.config.choose_share
+        choose = torch.rand(len(batch.items)) < share
         catalogue = self.catalogue()
         targets = batch.targets
         labels = catalogue.targets[targets].masked_fill(~catalogue.mask[targets], IGNORED)
         total = torch.zeros((), device=self.prompts.device)
-        for task, rows in ((0, (~choose).nonzero()[:, 0]), (1, choose.nonzero()[:, 0])):
+        for task, rows in ((NEXT, (~choose).nonzero()[:, 0]), (CHOOSE, choose.nonzero()[:, 0])):
             if len(rows):
-                prompts = self._next_item(batch, rows) if task == 0 else self._choose(batch, rows)
-                total = total + self._loss(prompts, labels[rows], task)
+                writer = self._writer()
+                ask = writer.next_item if task == NEXT else writer.choose
+                total = total + self._loss(ask(batch, rows), labels[rows], task)
         return total / (labels != IGNORED).sum()
 
     def ranked_lists(
@@ -215,9 +229,47 @@ class GenerativeRec(GenerativeModel):
         texts, scores = self.write(self.prompts_of(users, items, mask), k)
         return self.catalogue().read(texts, scores)
 
+    def chosen_lists(
+        self,
+        users: torch.Tensor | None,
+        items: torch.Tensor,
+        mask: torch.Tensor,
+        candidates: int,
+        k: int,
+    ) -> RankedLists:
+        """Write the best of given candidates by beam search.
+
+        Unless `constrained`, what is written need not be a candidate. Source: P5, POD.
+
+        Parameters
+        ----------
+        items, mask : torch.Tensor
+            (batch, length) a history, which may be empty, and behind it the candidates.
+        candidates : int
+            How many these are.
+
+        Raises
+        ------
+        ConfigError
+            When the style has no such prompts.
+        """
+        batch = Batch(items, mask, items, users, candidates).to("cpu")
+        prompts = self._writer().choose(batch, torch.arange(len(items)))
+        catalogue = self.catalogue()
+        shown = [row[seen][-candidates:] for row, seen in zip(batch.items, batch.mask, strict=True)]
+        tries = [catalogue.trie_of(row) for row in shown] if self.config.constrained else []
+        return catalogue.read(*self.write(prompts, k, CHOOSE, tries))
+
     @torch.no_grad()
-    def write(self, prompts: Prompts, k: int) -> tuple[list[str], torch.Tensor]:
-        """Answer prompts for the next item by beam search.
+    def write(
+        self, prompts: Prompts, k: int, task: int = NEXT, tries: Sequence[IdTrie] = ()
+    ) -> tuple[list[str], torch.Tensor]:
+        """Answer prompts by beam search.
+
+        Parameters
+        ----------
+        tries : sequence of IdTrie
+            What may be written, of each prompt apart; by default, if `constrained`, any item.
 
         Returns
         -------
@@ -226,12 +278,12 @@ class GenerativeRec(GenerativeModel):
         scores : torch.Tensor
             (batch, k).
         """
-        tokens, scores = self.search(*self.encode(prompts), k)
+        tokens, scores = self.search(*self._encode(prompts, task), k, tries)
         return [self.text_of(row) for row in tokens], scores
 
     @torch.no_grad()
     def search(
-        self, states: torch.Tensor, mask: torch.Tensor, k: int
+        self, states: torch.Tensor, mask: torch.Tensor, k: int, tries: Sequence[IdTrie] = ()
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the beam search over what `encode` gave.
 
@@ -243,8 +295,12 @@ class GenerativeRec(GenerativeModel):
             (batch, k).
         """
         catalogue = self.catalogue()
-        only = [OnlyItems(catalogue.trie.to(states.device))] if self.config.constrained else []
-        longest = catalogue.mask.shape[1] if only else self.config.max_target_tokens
+        if self.config.constrained and not tries:
+            tries = [catalogue.trie]
+        only = [OnlyItems(*(trie.to(states.device) for trie in tries))] if tries else []
+        longest = catalogue.mask.shape[1]
+        if not only:
+            longest = max(longest, self.config.max_target_tokens)
         found = self.t5.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
             attention_mask=mask.long(),
@@ -272,7 +328,7 @@ class GenerativeRec(GenerativeModel):
     ) -> Prompts:
         """Write the prompts that ask for the next item of histories."""
         batch = Batch(items, mask, items, users).to("cpu")
-        return self._next_item(batch, torch.arange(len(items)))
+        return self._writer().next_item(batch, torch.arange(len(items)))
 
     def encode(self, prompts: Prompts) -> tuple[torch.Tensor, torch.Tensor]:
         """Run the encoder over prompts for the next item.
@@ -284,7 +340,7 @@ class GenerativeRec(GenerativeModel):
         mask : torch.Tensor
             (batch, vectors + tokens) bool.
         """
-        return self._encode(prompts, 0)
+        return self._encode(prompts, NEXT)
 
     def catalogue(self) -> IdCatalogue:
         """Return all items' answers, written anew when the numbers have changed."""
@@ -293,6 +349,9 @@ class GenerativeRec(GenerativeModel):
             vocabulary = self.t5.config.vocab_size  # T5's is rounded up from its tokenizer's
             self._catalogue = IdCatalogue(self._words(), self.style, numbers, vocabulary)
         return self._catalogue
+
+    def _writer(self) -> PromptWriter:
+        return PromptWriter(self._words(), self.style, self.catalogue().texts, self.training)
 
     def _words(self) -> WordTokens:
         assert self.words is not None, "load_tokenizer comes first"
@@ -324,43 +383,3 @@ class GenerativeRec(GenerativeModel):
             inputs_embeds=vectors, attention_mask=mask.long()
         ).last_hidden_state
         return states, mask
-
-    def _next_item(self, batch: Batch, rows: torch.Tensor) -> Prompts:
-        """Write prompts that ask for what follows; in training with a wording drawn for each."""
-        if self.config.style == "lightlm" and batch.users is None:
-            raise ConfigError(
-                "LightLM knows users by their numbers alone: it has nothing for a new history.",
-                'Evaluate it, or take model.style = "pod".',
-            )
-        numbers = self.catalogue().numbers[batch.items]
-        histories = [numbers[row][batch.mask[row]].tolist() for row in rows.tolist()]
-        return self._write(self.style.next_item, batch, rows, histories)
-
-    def _choose(self, batch: Batch, rows: torch.Tensor) -> Prompts:
-        """Write prompts with the target among others that are not known to be the user's."""
-        numbers, targets = self.catalogue().numbers, batch.targets
-        candidates = []
-        for row in rows.tolist():
-            known = torch.cat([batch.items[row][batch.mask[row]], targets[row : row + 1]])
-            drawn = torch.randperm(self.n_items)
-            others = drawn[~torch.isin(drawn, known)][: CANDIDATES - 1]
-            shown = torch.cat([others, targets[row : row + 1]])
-            candidates.append(numbers[shown[torch.randperm(len(shown))]].tolist())
-        return self._write(self.style.choose, batch, rows, candidates)
-
-    def _write(
-        self,
-        wordings: tuple[str, ...],
-        batch: Batch,
-        rows: torch.Tensor,
-        numbers: list[list[int]],
-    ) -> Prompts:
-        drawn = torch.randint(len(wordings) if self.training else 1, (len(rows),)).tolist()
-        users: list[int | None] = [None] * len(rows)
-        if batch.users is not None:
-            users = (batch.users[rows] + 1).tolist()
-        texts = [
-            write_prompt(self.style, wordings[wording], user, named)
-            for wording, user, named in zip(drawn, users, numbers, strict=True)
-        ]
-        return self._words().prompts(self.style, texts)

@@ -7,6 +7,7 @@ import torch
 from lite_llm4rec.models.base import RankedLists
 from lite_llm4rec.models.id_text import Style, WordTokens, pad_rows, read_target
 from lite_llm4rec.models.id_trie import IdTrie
+from lite_llm4rec.models.item_numbers import number_texts
 
 NOTHING = -1e8  # transformers scores a beam that does not exist about −1e9
 
@@ -19,12 +20,14 @@ class IdCatalogue:
     words : WordTokens
     style : Style
     numbers : torch.Tensor
-        (N,) int64 what each item is written with.
+        (N,) or (N, parts) int64 what each item is written with.
     vocabulary : int
         Number of tokens that the model can write.
 
     Attributes
     ----------
+    texts : list of str
+        (N,) what each item is written with, as text.
     targets, mask : torch.Tensor
         (N, tokens) each item's tokens, the end token among them, and where they are.
     trie : IdTrie
@@ -35,10 +38,16 @@ class IdCatalogue:
     ) -> None:
         self.style = style
         self.numbers = numbers
-        rows = [words.target(style, number) for number in numbers.tolist()]
-        self.targets, self.mask = pad_rows(rows)
-        self.trie = IdTrie(rows, vocabulary)
-        self._items = {number: item for item, number in enumerate(numbers.tolist())}
+        self.texts = number_texts(numbers)
+        self.vocabulary = vocabulary
+        self._rows = [words.target(style, text) for text in self.texts]
+        self.targets, self.mask = pad_rows(self._rows)
+        self.trie = IdTrie(self._rows, vocabulary)
+        self._items = {text: item for item, text in enumerate(self.texts)}
+
+    def trie_of(self, items: torch.Tensor) -> IdTrie:
+        """Make a tree of some items, (items,), alone."""
+        return IdTrie([self._rows[item] for item in items.tolist()], self.vocabulary)
 
     def read(self, texts: Sequence[str], scores: torch.Tensor) -> RankedLists:
         """Read items out of what was written.

@@ -1,4 +1,4 @@
-"""Items and users as text: their numbers, the prompts that name them, prompts → tokens.
+"""Items and users as text: the prompts that name them by their numbers, prompts → tokens.
 
 The wordings are our own; what stands in them follows P5 (RecSys 2022), POD (CIKM 2023) and
 LightLM (2023).
@@ -9,15 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from lite_llm4rec.data.interactions import Ints
-
-Numbering = Literal["original", "random"]
 StyleName = Literal["p5", "pod", "lightlm"]
+NUMBER = r"((?:0|[1-9][0-9]*)(?:_(?:0|[1-9][0-9]*))*)"  # or a path of several
 
 
 @dataclass(frozen=True)
@@ -30,8 +27,9 @@ class Style:
         An item in a prompt, and as the answer.
     separator : str
         The word between two items.
-    next_item, choose : tuple of str
-        Wordings of the two tasks: the next item after a history, the best of given candidates.
+    next_item, choose, choose_after : tuple of str
+        Wordings of the tasks: the next item after a history; the best of given candidates, without
+        a history (as the sources have it) or after one.
     every_word : bool
         Whether every word has a whole-word number, or ids alone.
     """
@@ -41,6 +39,7 @@ class Style:
     separator: str
     next_item: tuple[str, ...]
     choose: tuple[str, ...]
+    choose_after: tuple[str, ...]
     every_word: bool
 
 
@@ -58,74 +57,65 @@ STYLES: dict[str, Style] = {
             "Which of these numbers would {user} pick ? {items}",
             "Out of {items} , name the best one for {user} .",
         ),
+        (
+            "After {history} , which of these numbers would {user} pick ? {items}",
+            "So far {user} went through {history} . Out of {items} , name the best one .",
+        ),
         every_word=True,
     ),
-    "pod": Style("item_{}", "{}", "", ("{user} {items}",), ("{user} {items}",), every_word=False),
+    "pod": Style(
+        "item_{}",
+        "{}",
+        "",
+        ("{user} {items}",),
+        ("{user} {items}",),
+        ("{user} {history} : {items}",),
+        every_word=False,
+    ),
     "lightlm": Style(
-        "item_{}", "item_{}", "", ("Name one thing that {user} will take :",), (), every_word=True
+        "item_{}",
+        "item_{}",
+        "",
+        ("Name one thing that {user} will take :",),
+        (),
+        (),
+        every_word=True,
     ),
 }
 
 
-def number_items(walk: Ints, n_items: int, numbering: Numbering, seed: int) -> Ints:
-    """Give each item the number it is written with, (N,) from 1.
+def write_prompt(
+    style: Style,
+    wording: str,
+    user: int | None,
+    numbers: Sequence[str],
+    history: Sequence[str] = (),
+) -> list[str]:
+    """Fill a wording with items' numbers, as words; an unknown user is left out.
 
-    Parameters
-    ----------
-    walk : numpy.ndarray
-        (interactions,) the items of all users' whole histories one behind the other.
-    numbering : "original" or "random"
-        "original" counts the items as they are first met on a walk through the users' whole
-        histories, test items included. So neighbours in a history often have neighbouring
-        numbers, also the last two, which a model that reads digits can learn: it is there to
-        match published numbers. "random" is a permutation.
-    seed : int
-        Of the permutation.
-
-    Notes
-    -----
-    Source: P5's preprocessing, whose files POD and LightLM take over.
-
-    Examples
-    --------
-    >>> number_items(np.array([3, 1, 3, 0]), 4, "original", 0)
-    array([3, 2, 4, 1])
-    """
-    numbers = np.empty(n_items, np.int64)
-    if numbering == "random":
-        order = np.random.default_rng(seed).permutation(n_items)
-    else:
-        met = np.full(n_items, len(walk))
-        items, places = np.unique(walk, return_index=True)
-        met[items] = places
-        order = np.argsort(met, kind="stable")
-    numbers[order] = np.arange(1, n_items + 1)
-    return numbers
-
-
-def write_prompt(style: Style, wording: str, user: int | None, numbers: Sequence[int]) -> list[str]:
-    """Fill a wording, as words; an unknown user is left out.
-
-    >>> write_prompt(STYLES["pod"], "{user} {items}", 7, [12, 34])
+    >>> write_prompt(STYLES["pod"], "{user} {items}", 7, ["12", "34"])
     ['user_7', 'item_12', 'item_34']
     """
-    items = f" {style.separator} ".join(style.item.format(number) for number in numbers)
+    items, before = (
+        f" {style.separator} ".join(style.item.format(number) for number in part)
+        for part in (numbers, history)
+    )
     name = "" if user is None else f"user_{user}"
-    return wording.format(user=name, items=items).split()
+    return wording.format(user=name, items=items, history=before).split()
 
 
-def read_target(style: Style, text: str) -> int | None:
-    """Read an item's number out of a generated text's first word; None where there is none.
+def read_target(style: Style, text: str) -> str | None:
+    """Read an item's number, or path, out of a generated text's first word; None without one.
 
     Source: POD's evaluation takes the first blank-separated word, too.
 
     >>> read_target(STYLES["lightlm"], "item_12 item_3"), read_target(STYLES["pod"], "12 of")
-    (12, 12)
+    ('12', '12')
     """
     words = text.split()
-    pattern = re.escape(style.target).replace(r"\{\}", r"(0|[1-9][0-9]*)")
+    pattern = re.escape(style.target).replace(r"\{\}", NUMBER)
     found = re.fullmatch(pattern, words[0]) if words else None
-    return int(found[1]) if found else None
+    return found[1] if found else None
 
 
 @dataclass(frozen=True)
@@ -173,7 +163,7 @@ class WordTokens:
             self._known[word] = self.tokenizer(word, add_special_tokens=False)["input_ids"]
         return self._known[word]
 
-    def target(self, style: Style, number: int) -> list[int]:
+    def target(self, style: Style, number: str) -> list[int]:
         """Tokenise an item as the answer, with the end."""
         return [*self(style.target.format(number)), self.end]
 
@@ -211,9 +201,14 @@ def digit_tokenizer() -> Any:
     splitter = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Digits(individual_digits=True)]
     )
-    wordings = [text for style in STYLES.values() for text in (*style.next_item, *style.choose)]
+    wordings = [
+        text
+        for style in STYLES.values()
+        for text in (*style.next_item, *style.choose, *style.choose_after)
+    ]
     plain = {word for text in wordings for word in text.split() if not word.startswith("{")}
-    words = ["<pad>", "</s>", "<unk>", "user_", "item_", ",", *"0123456789", *sorted(plain - {","})]
+    words = ["<pad>", "</s>", "<unk>", "user_", "item_", ",", *"0123456789"]
+    words += [*sorted(plain - {","}), "_"]
     inner = Tokenizer(
         models.WordLevel({word: place for place, word in enumerate(words)}, unk_token="<unk>")
     )

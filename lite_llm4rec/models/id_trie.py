@@ -67,12 +67,21 @@ class IdTrie:
 
 
 class OnlyItems(LogitsProcessor):  # type: ignore[misc]
-    """Hide every token that leads away from the tree; the first one generated is a start token."""
+    """Hide every token that leads away from a tree; the first one generated is a start token.
 
-    def __init__(self, trie: IdTrie) -> None:
-        self.trie = trie
+    Parameters
+    ----------
+    *tries : IdTrie
+        One for all rows, or one for each of as many equal stretches of them.
+    """
+
+    def __init__(self, *tries: IdTrie) -> None:
+        self.tries = tries
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Set the others' scores to −inf, (rows, vocabulary)."""
-        allowed = self.trie.allowed(self.trie.walk(input_ids[:, 1:]))
-        return scores.masked_fill(~allowed, -torch.inf)
+        stretches = input_ids[:, 1:].chunk(len(self.tries))
+        allowed = [
+            trie.allowed(trie.walk(rows)) for trie, rows in zip(self.tries, stretches, strict=True)
+        ]
+        return scores.masked_fill(~torch.cat(allowed), -torch.inf)

@@ -1,5 +1,8 @@
 """Item vectors, from text, from ids, or both; what goes in and, with a tied head, comes out."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -40,6 +43,7 @@ class ItemTable(nn.Module):
         assert vectors is not None or ids is not None
         self.vectors: torch.Tensor | None = None
         self.ids: torch.Tensor | None = None
+        self.visitors: torch.Tensor | None = None  # not of the state: see `visited`
         self.id_dropout = id_dropout
         self.project: nn.Module = nn.Identity()
         self.text_width = 0 if vectors is None else vectors.shape[1]
@@ -57,6 +61,33 @@ class ItemTable(nn.Module):
 
     def forward(self, items: torch.Tensor) -> torch.Tensor:
         """Look items up: (…) int64 → (…, width)."""
+        if self.visitors is None:
+            return self._listed(items)
+        first = len(self)
+        visitors = self.visitors[(items - first).clamp_min(0)]
+        listed = self._listed(items.clamp_max(first - 1))
+        return torch.where((items >= first)[..., None], visitors, listed)
+
+    def __len__(self) -> int:
+        """How many items it holds."""
+        part = self.vectors if self.vectors is not None else self.ids
+        assert part is not None
+        return len(part)
+
+    @contextmanager
+    def visited(self, vectors: torch.Tensor) -> Iterator[None]:
+        """Look up further items, numbered from N on, by their text's vectors (n, text width).
+
+        They are in no matrix, so that they can be in a history and never in a list.
+        """
+        assert self.vectors is not None
+        self.visitors = self.project(self._whitened(vectors.to(self.vectors)))
+        try:
+            yield
+        finally:
+            self.visitors = None
+
+    def _listed(self, items: torch.Tensor) -> torch.Tensor:
         parts = []
         if self.vectors is not None:
             parts.append(self.project(self.vectors[items]))
@@ -81,19 +112,20 @@ class ItemTable(nn.Module):
     def describe(self, vectors: torch.Tensor) -> None:
         """Take other text vectors (N, text width) in place of those it has."""
         assert self.vectors is not None
-        whitened = vectors if self.whitening is None else self.whitening(vectors)
-        self.vectors.data = whitened.to(self.vectors)
+        self.vectors.data = self._whitened(vectors).to(self.vectors)
 
     def append(self, vectors: torch.Tensor) -> None:
         """Append items of which only the text's vectors (n, text width) are known."""
         assert self.vectors is not None
-        vectors = vectors.to(self.vectors)
-        added = vectors if self.whitening is None else self.whitening(vectors)
+        added = self._whitened(vectors.to(self.vectors))
         trainable = self.vectors.requires_grad
         self.vectors = nn.Parameter(torch.cat([self.vectors.data, added]), trainable)
         if self.ids is not None:
             blank = self.ids.new_zeros(len(added), self.ids.shape[1])
             self.ids = nn.Parameter(torch.cat([self.ids.data, blank]))
+
+    def _whitened(self, vectors: torch.Tensor) -> torch.Tensor:
+        return vectors if self.whitening is None else self.whitening(vectors)
 
     def _kept(self, ids: torch.Tensor) -> torch.Tensor:
         ones = torch.ones(len(ids), 1, device=ids.device)

@@ -14,13 +14,13 @@ from transformers import AutoConfig
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import Backbone, mean_pool
-from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.text.encoder import ItemLLM
 
 
 @dataclass(frozen=True)
-class LiteConfig:
+class LiteConfig(ModelConfig):
     """Settings of Lite-LLM4Rec.
 
     Attributes

@@ -17,14 +17,15 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import mean_pool
-from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
 from lite_llm4rec.models.generative import WORDS
-from lite_llm4rec.models.id_text import STYLES, WordTokens, number_items, pad_rows
+from lite_llm4rec.models.id_text import STYLES, WordTokens, pad_rows
+from lite_llm4rec.models.item_numbers import number_items
 from lite_llm4rec.models.t5 import load_t5, save_shared_once
 
 
 @dataclass(frozen=True)
-class PromptEncoderConfig:
+class PromptEncoderConfig(ModelConfig):
     """Settings of the paper's variants without a decoder.
 
     Attributes
@@ -181,8 +182,8 @@ def _item_tokens(
         longest = config.max_title_tokens
         rows = [[*words(title)[:longest], *words(",")] for title in facts.titles]
     else:
-        n_items = len(facts.counts)
-        numbers = number_items(facts.walk, n_items, config.numbering, config.numbering_seed)
+        assert facts.split is not None
+        numbers = number_items(facts.split, config.numbering, config.numbering_seed)
         between = words(style.separator) if style.separator else []
         rows = [[*words(style.item.format(number)), *between] for number in numbers.tolist()]
     return pad_rows(rows, -1)[0]

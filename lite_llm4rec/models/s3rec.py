@@ -15,7 +15,7 @@ from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
 from lite_llm4rec.models.attribute_table import AttributeTable
-from lite_llm4rec.models.base import CatalogueFacts, PretrainedModel
+from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, PretrainedModel
 from lite_llm4rec.models.layers import (
     BERT_STD,
     NORM_EPS,
@@ -25,7 +25,7 @@ from lite_llm4rec.models.layers import (
 
 
 @dataclass(frozen=True)
-class S3RecConfig:
+class S3RecConfig(ModelConfig):
     """Settings of S3-Rec; the defaults are the authors'.
 
     Attributes
@@ -122,7 +122,7 @@ class S3Rec(PretrainedModel):
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
         shape = [len(self.items), 0]
-        return {"backbone": {}, "shape": shape, "attributes": self.attributes.describe()}
+        return {"shape": shape, "attributes": self.attributes.describe()}
 
     def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Look items up."""

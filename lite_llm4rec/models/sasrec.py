@@ -14,12 +14,12 @@ from torch.nn import functional
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
-from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel
+from lite_llm4rec.models.base import CatalogueFacts, EveryPositionModel, ModelConfig
 from lite_llm4rec.models.layers import Attention, check_heads
 
 
 @dataclass(frozen=True)
-class SASRecConfig:
+class SASRecConfig(ModelConfig):
     """Settings of SASRec.
 
     Attributes
@@ -82,7 +82,7 @@ class SASRec(EveryPositionModel):
 
     def describe(self) -> dict[str, Any]:
         """Return what `skeleton` needs to build this model again."""
-        return {"backbone": {}, "shape": [len(self.items), 0]}
+        return {"shape": [len(self.items), 0]}
 
     def position_vectors(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode item vectors, (batch, length, width) → (batch, length, width)."""

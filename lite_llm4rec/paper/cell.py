@@ -37,6 +37,8 @@ class Bench:
         its config and tokenizer.
     vectors : Path or None
         MiniLM's item vectors, as `read_vectors` takes them, for where its weights are not.
+    given : Dataset, optional
+        Taken in place of any named data set.
     """
 
     records: Path
@@ -46,6 +48,7 @@ class Bench:
     device: str = "cpu"
     t5: str = "google-t5/t5-small"
     vectors: Path | None = None
+    given: Dataset | None = None
 
     def __post_init__(self) -> None:
         if self.budget is not None and self.budget <= 0:
@@ -64,7 +67,7 @@ class Bench:
 
     def dataset(self, name: str) -> Dataset:
         """Load a named data set; the last one is kept."""
-        return _load(name, self.root)
+        return self.given or _load(name, self.root)
 
 
 @dataclass(frozen=True)

@@ -113,8 +113,9 @@ def time_beams(cell: Cell, bench: Bench) -> None:
             states = held.encode(written)
         works[name, "search, held to ids"] = partial(held.search, *states, LIST)
         works[name, "search, free"] = partial(free.search, *states, LIST)
-        grid.put(name, "tokens at most, held", held.catalogue().mask.shape[1])
-        grid.put(name, "tokens at most, free", free.config.max_target_tokens)
+        longest = held.catalogue().mask.shape[1]
+        grid.put(name, "tokens at most, held", longest)
+        grid.put(name, "tokens at most, free", max(longest, free.config.max_target_tokens))
     seconds = side_by_side(works, turns(bench.device), bench.device)
     for (name, part), values in seconds.items():
         grid.put(name, part, spread(_milliseconds(values)))

@@ -75,11 +75,11 @@ def build(timed: Timed, dataset: Dataset, split: Split, t5: str) -> Any:
         raise NotHereError(NO_ATTRIBUTES)
     preset = timed.load(t5)
     counts = split.train_counts().astype(np.int64)
-    create: Any = MODELS[preset.model.kind].create
     try:
         width = read_config(t5, from_scratch=True, shape={}).hidden_size if preset.reads_text else 0
         vectors = np.random.default_rng(0).normal(size=(len(counts), width)).astype(np.float32)
-        return create(preset.model, catalogue_facts(dataset, preset, vectors, counts)).eval()
+        facts = catalogue_facts(dataset, preset, vectors, counts, split)
+        return MODELS[preset.model.kind].create(preset.model, facts).eval()
     except DownloadError as error:
         raise NotHereError(f"T5-small's tokenizer is not at hand: {error}") from error
 

@@ -2,10 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.paper import studies
 from lite_llm4rec.paper.cell import Cell
+from lite_llm4rec.paper.choices import choices
+from lite_llm4rec.paper.choosing import choose
 from lite_llm4rec.paper.counts import count
 from lite_llm4rec.paper.efficiency import (
     BERT4REC,
@@ -25,7 +28,16 @@ from lite_llm4rec.paper.published import (
     TABLE_6,
     TABLE_7,
 )
-from lite_llm4rec.paper.systems import BACKBONE, SYSTEMS, TWICE, Published, System, train_system
+from lite_llm4rec.paper.systems import (
+    BACKBONE,
+    FRESH,
+    SCRATCH,
+    SYSTEMS,
+    TWICE,
+    Published,
+    System,
+    train_system,
+)
 
 Seeds = Sequence[int]
 SBERT = 'text.model="sentence-transformers/all-MiniLM-L6-v2"'
@@ -107,6 +119,18 @@ VARIANTS = (
     System("fixHead, T5-small", "paper", ("model.fix_head=true",), gpu=True, t5=TWICE),
     System("Scratch, T5-small", "paper", ("model.from_scratch=true",), gpu=True, t5=TWICE),
 )
+CHOOSERS = (
+    System("P5 small", "p5/small"),
+    System("POD small", "pod/small"),
+    System("Lite-LLM4Rec small", "cpu/small"),
+    System("P5", "p5/t5-small", gpu=True, t5=BACKBONE),
+    System("P5 from scratch", "p5/t5-small", (FRESH,), gpu=True, t5=BACKBONE),
+    System("POD", "pod/t5-small", gpu=True, t5=BACKBONE),
+    System("POD from scratch", "pod/t5-small", (FRESH,), gpu=True, t5=BACKBONE),
+    System("Lite-LLM4Rec", "paper", gpu=True, t5=TWICE),
+    System("Lite-LLM4Rec from scratch", "paper", SCRATCH, gpu=True, t5=TWICE),
+)
+FORMS = {"as printed": False, "history in front": True}  # whether there is a history
 
 
 def table1(data: str, seeds: Seeds) -> list[Cell]:
@@ -167,6 +191,19 @@ def figure4(data: str, seeds: Seeds) -> list[Cell]:
     return _trained("figure4", data, VARIANTS, seeds)
 
 
+def figure5(data: str, seeds: Seeds) -> list[Cell]:
+    """Top-N, of which the paper has bars without numbers."""
+    return [
+        Cell(
+            "figure5", data, f"{system.row}, {form}", partial(choose, system, history), seed,
+            gpu=system.gpu,
+        )
+        for system in CHOOSERS
+        for form, history in FORMS.items()
+        for seed in seeds
+    ]  # fmt: skip
+
+
 def size(data: str, seeds: Seeds) -> list[Cell]:
     """Recommendation LLMs of other depths: time and quality."""
     return [*studies.size(data, seeds), *_trained("size", data, studies.DEPTHS, seeds)]
@@ -187,6 +224,8 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "table7": table7,
     "figure2": figure2,
     "figure4": figure4,
+    "figure5": figure5,
+    "choices": choices,
     "length": studies.length,
     "redundancy": studies.redundancy,
     "clocks": studies.clocks,
@@ -197,8 +236,13 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
 }
 
 
-def cells(names: Sequence[str], data: str, seeds: Seeds) -> list[Cell]:
+def cells(names: Sequence[str], data: str, seeds: Seeds, also: Sequence[str] = ()) -> list[Cell]:
     """List the cells of some tables and figures; "all" means every one.
+
+    Parameters
+    ----------
+    also : sequence of str
+        Presets or their files that Table 4 is to have besides the paper's systems.
 
     Raises
     ------
@@ -209,7 +253,10 @@ def cells(names: Sequence[str], data: str, seeds: Seeds) -> list[Cell]:
         if name not in (*EXHIBITS, "all"):
             raise ConfigError(f"The paper has no '{name}' here", nearest(name, [*EXHIBITS, "all"]))
     wanted = EXHIBITS if "all" in names else names
-    return [cell for name in wanted for cell in EXHIBITS[name](data, seeds)]
+    found = [cell for name in wanted for cell in EXHIBITS[name](data, seeds)]
+    if "table4" in wanted:
+        found += _trained("table4", data, [System(Path(name).stem, name) for name in also], seeds)
+    return found
 
 
 def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -> list[Cell]:

@@ -1,17 +1,22 @@
 """Records of the paper's cells → pages under docs/paper, each number beside the paper's."""
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
 from lite_llm4rec.paper import rows as shown
+from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.grid import CORNER, show_grid
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import METRICS
 from lite_llm4rec.paper.timing import ratio
 from lite_llm4rec.records import read_folder
+from lite_llm4rec.top_n import METRICS as TOP_N
+from lite_llm4rec.top_n import SHARES as NO_ANSWER
 
 Rows = list[dict[str, Any]]
 NOTE = "README.md"
@@ -25,6 +30,8 @@ TITLES = {
     "table7": "Table 7: other Item LLMs",
     "figure2": "Figure 2: where the time goes",
     "figure4": "Figure 4: what each component is worth",
+    "figure5": "Figure 5: Top-N, the target among 99 items that are the model's input",
+    "choices": "What the paper leaves open: how much each choice moves the result",
     "length": "Time against the length of the input",
     "redundancy": "How often the same item is encoded",
     "clocks": "Both clocks: all components, and from input to ranking",
@@ -33,6 +40,7 @@ TITLES = {
     "size": "Size of the Recommendation LLM",
     "pooling": "Pooling in the Item LLM",
 }
+COLUMNS = {"figure5": tuple(TOP_N)}  # METRICS where nothing is said
 
 
 def write_report(records: Path, out: Path) -> list[Path]:
@@ -67,6 +75,7 @@ def _index(records: Path, out: Path, pages: list[Path]) -> Path:
     parts = ["# The paper's tables and figures"]
     if note.is_file():
         parts.append(note.read_text(encoding="utf-8").strip())
+    parts += ["## Claim by claim", write_claims(records), "## Tables and figures"]
     parts.append("\n".join(f"- [{TITLES[page.stem]}]({page.name})" for page in pages))
     index = out / NOTE
     index.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
@@ -97,7 +106,7 @@ def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
     parts = [f"## {data}", *map(_timed, timed)]
     parts += [show_grid(list(group)) for _, group in groupby(grids, lambda grid: grid[CORNER])]
     parts += [_counted(counted)] if counted else []
-    parts += [_trained(trained)] if trained else []
+    parts += [_trained(trained, COLUMNS.get(exhibit, METRICS))] if trained else []
     parts += [_samples(record) for record in trained if record.get("samples")]
     if can_plot():
         parts += _plots(exhibit, data, timed, trained, out)
@@ -139,34 +148,47 @@ def _timed(record: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _trained(records: Rows) -> str:
-    """Put the systems side by side, seeds merged, the paper's number after ours."""
-    heads = [name for metric in METRICS for name in (_short(metric), "paper")]
+def _trained(records: Rows, metrics: Sequence[str]) -> str:
+    """Put the systems side by side, seeds merged, the paper's numbers after ours, if it has any."""
+    printed = any(record.get("paper") for record in records)
+    heads = _values(metrics, _short, dict.fromkeys(metrics, "paper") if printed else None)
     lines = [_line(["system", *heads, "seeds", "training", "remarks"])]
     lines.append("|---" * (len(heads) + 4) + "|")
     for row, group in groupby(_in_order(records), lambda record: str(record["row"])):
-        measured = [record for record in group if "missing" not in record]
-        lines.append(_line(_system(row, measured) if measured else _missing(row, records)))
+        rows = list(group)
+        measured = [record for record in rows if "missing" not in record]
+        known = rows[0].get("paper", {})
+        papers = {name: f"{value:.4f}" for name, value in known.items()} if printed else None
+        if measured:
+            values = _values(metrics, partial(shown.value, measured), papers)
+            rest = [shown.seeds(measured), shown.clock(measured), _remarks(measured)]
+        else:
+            values = _values(metrics, lambda metric: "—", papers)
+            rest = ["", "", rows[0]["missing"]]
+        lines.append(_line([row, *values, *rest]))
     first = next((record for record in records if "protocol" in record), None)
     return "\n".join(lines) + (f"\n\n{_protocol(first)}" if first else "")
 
 
-def _system(row: str, measured: Rows) -> list[str]:
-    values = []
-    for metric in METRICS:
-        paper = measured[0]["paper"].get(metric)
-        values += [shown.value(measured, metric), "" if paper is None else f"{paper:.4f}"]
-    cut = [stage for record in measured for stage in record["stages"] if stage.get("cut")]
-    remarks = [f"cut at {measured[0]['budget'] / 60:.0f} min"] if cut else []
+def _values(
+    metrics: Sequence[str], ours: Callable[[str], str], papers: Mapping[str, str] | None
+) -> list[str]:
+    """Give our value of each metric, and after it the paper's, where a page has these at all."""
+    if papers is None:
+        return [ours(metric) for metric in metrics]
+    return [text for metric in metrics for text in (ours(metric), papers.get(metric, ""))]
+
+
+def _remarks(measured: Rows) -> str:
+    """Say what else there is to a number: a training that was cut, outputs that are no answer."""
+    remarks = []
+    if any(stage.get("cut") for record in measured for stage in record["stages"]):
+        remarks.append(f"cut at {measured[0]['budget'] / 60:.3g} min")
     remarks += dict.fromkeys(record["remark"] for record in measured if "remark" in record)
-    return [row, *values, shown.seeds(measured), shown.clock(measured), "; ".join(remarks)]
-
-
-def _missing(row: str, records: Rows) -> list[str]:
-    record = next(record for record in records if record["row"] == row)
-    papers = [record.get("paper", {}).get(metric) for metric in METRICS]
-    values = [text for paper in papers for text in ("—", "" if paper is None else f"{paper:.4f}")]
-    return [row, *values, "", "", record["missing"]]
+    if "not offered" in measured[0]["metrics"]:
+        wrong = mean(sum(record["metrics"][name] for name in NO_ANSWER) for record in measured)
+        remarks.append(f"{100 * wrong:.0f} % of its outputs are no candidate, or one again")
+    return "; ".join(remarks)
 
 
 def _counted(records: Rows) -> str:

@@ -5,6 +5,7 @@ A new system is one file in `models/`, its presets, and one entry here.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,10 @@ Published = Mapping[str, Mapping[str, float]]
 SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
 BACKBONE = ("model.backbone",)
 TWICE = ("model.backbone", "text.model")
+FRESH = "model.from_scratch=true"
 # Without T5's weights its text vectors mean nothing: MiniLM's take their place.
 SCRATCH = (
-    "model.from_scratch=true",
+    FRESH,
     f'text.model="{MINILM}"',
 )
 EVERY_PREFIX = ('joint.strategy="all"', 'vector.strategy="all"')
@@ -74,12 +76,12 @@ def published(row: str) -> Published:
 def _writers(row: str, preset: str) -> tuple[System, ...]:
     """P5, POD or LightLM: at the paper's shape, pretrained and not, and small."""
     paper, large = published(row), f"{preset}/t5-small"
-    fresh, leaking = "model.from_scratch=true", 'model.numbering="original"'
+    leaking = 'model.numbering="original"'
     told = f"{row} from scratch, original numbers"
     return (
         System(row, large, (), paper, gpu=True, t5=BACKBONE),
-        System(f"{row} from scratch", large, (fresh,), paper, gpu=True, t5=BACKBONE),
-        System(told, large, (fresh, leaking), paper, gpu=True, t5=BACKBONE),
+        System(f"{row} from scratch", large, (FRESH,), paper, gpu=True, t5=BACKBONE),
+        System(told, large, (FRESH, leaking), paper, gpu=True, t5=BACKBONE),
         System(f"{row} small", f"{preset}/small", (), paper),
         System(f"{row} small, original numbers", f"{preset}/small", (leaking,), paper),
     )
@@ -126,14 +128,33 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
     NotHereError
         When it wants a GPU, or weights that cannot be had.
     """
+    folder, record = bench.runs / cell.exhibit / cell.name, cell.record(bench)
+    run_system(system, cell, bench, folder, bench.budget, record)
+    add_samples(record, folder, bench.dataset(cell.data))
+
+
+def run_system(
+    system: System,
+    cell: Cell,
+    bench: Bench,
+    folder: Path,
+    seconds: float | None,
+    record: Path | None = None,
+) -> None:
+    """Train a system within so many seconds, and write a record if it is to have one.
+
+    Raises
+    ------
+    NotHereError
+        When it wants a GPU, or weights that cannot be had.
+    """
     if system.gpu and bench.device == "cpu":
         raise NotHereError("wants a GPU")
     dataset = bench.dataset(cell.data)
-    folder = bench.runs / cell.exhibit / cell.name
     preset = preset_of(system, dataset, cell.seed or 0, bench.t5)
     _check_weights(preset, bench)
     vectors = _brought_vectors(preset, dataset, bench)
-    details: dict[str, Any] = {"budget": bench.budget}
+    details: dict[str, Any] = {**cell.about(), "budget": bench.budget}
     if vectors is not None:
         preset = replace(preset, joint=None)
         details["remark"] = "item vectors brought, so no joint stage"
@@ -144,13 +165,21 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
             folder,
             vectors=vectors,
             device=bench.device,
-            record=cell.record(bench),
-            details={**cell.about(), **details, "settings": _public(preset, bench)},
-            max_seconds=bench.budget,
+            record=record,
+            details={**details, "settings": public_settings(preset, bench)},
+            max_seconds=seconds,
         )
     except DownloadError as error:
         raise NotHereError(f"weights not at hand: {error}") from error
-    add_samples(cell.record(bench), folder, dataset)
+
+
+def public_settings(preset: Preset, bench: Bench) -> dict[str, Any]:
+    """Give the settings as records tell them: T5-small by its name, wherever it lies here."""
+    settings = to_dict(preset)
+    for section, key in (("model", "backbone"), ("text", "model")):
+        if settings[section].get(key) == bench.t5:
+            settings[section][key] = bench.t5_name
+    return settings
 
 
 def _check_weights(preset: Preset, bench: Bench) -> None:
@@ -171,12 +200,3 @@ def _brought_vectors(
     if bench.vectors is None or not preset.reads_text or not plain:
         return None
     return read_vectors(bench.vectors, dataset)
-
-
-def _public(preset: Preset, bench: Bench) -> dict[str, Any]:
-    """Give the settings as the record tells them: T5-small by its name, wherever it lies here."""
-    settings = to_dict(preset)
-    for section, key in (("model", "backbone"), ("text", "model")):
-        if settings[section].get(key) == bench.t5:
-            settings[section][key] = bench.t5_name
-    return settings

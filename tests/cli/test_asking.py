@@ -21,7 +21,7 @@ def test_recommend_by_id_by_title_and_by_table(folder: Path, world: World, tmp_p
     titles = ["--title", "thing i03", "--title", "Thing i04", "--title", "i05"]
     by_title = run("recommend", folder, *titles, "--k", 3, "--json").json
     assert by_title == expected.to_table().to_pylist()
-    both = run("recommend", folder, "--history", "i03", "--history", "", "--k", 1, "--json").json
+    both = run("recommend", folder, "--history", "i03", "--history", "", "-k", 1, "--json").json
     assert [row["user"] for row in both] == [0, 1]
     assert both[1]["note"] == "empty history: the most popular items"
     out = tmp_path / "new" / "lists.parquet"

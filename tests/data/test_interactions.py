@@ -249,3 +249,12 @@ def test_the_hash_is_the_same_in_years_to_come() -> None:
     lengths = np.array([2, 1], "<i8").tobytes()
     items = np.array([0, 1, 0], "<i4").tobytes()
     assert log.sequences_sha256 == hashlib.sha256(ids + lengths + items).hexdigest()
+
+
+def test_the_hash_of_the_users_says_which_they_are_and_in_which_order() -> None:
+    rows: list[Row] = [("u", "a", 1), ("v", "a", 2), ("w", "b", 3)]
+    log = log_of(rows)
+    assert log.users_sha256 == hashlib.sha256(b"u\nv\nw").hexdigest()
+    assert log_of([*rows, ("u", "b", 4)]).users_sha256 == log.users_sha256
+    for other in (rows[::-1], rows[:2]):
+        assert log_of(other).users_sha256 != log.users_sha256

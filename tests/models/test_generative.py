@@ -9,10 +9,13 @@ import torch
 from transformers import T5Config, T5ForConditionalGeneration
 
 from lite_llm4rec.data.batching import Batch
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts, RankedLists
 from lite_llm4rec.models.generative import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.id_text import digit_tokenizer
+from tests.conftest import ring_tables
 
 N_ITEMS = 60
 SHAPE = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
@@ -20,13 +23,20 @@ SHAPE = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
 
 def make(n_items: int = N_ITEMS, **settings: Any) -> GenerativeRec:
     torch.manual_seed(0)
-    plain = {"numbering": "original", "length_penalty": 0.0, "early_stopping": False}
+    plain = {"length_penalty": 0.0, "early_stopping": False}
     made = {"backbone": "t5", "from_scratch": True, "shape": SHAPE, "dropout": 0.0}
     given = {**made, **plain, **settings}
-    config = GenerativeConfig(**given)
-    return GenerativeRec.create(
-        config, CatalogueFacts(torch.empty(n_items, 0), torch.ones(n_items))
-    ).eval()
+    facts = CatalogueFacts(torch.empty(n_items, 0), torch.ones(n_items), split=split(n_items))
+    model = GenerativeRec.create(GenerativeConfig(**given), facts)
+    if "numbering" not in settings:  # item i is written i + 1
+        model.numbers.copy_(torch.arange(1, n_items + 1))
+    return model.eval()
+
+
+def split(n_items: int) -> Split:
+    """Each user has ten items in a row of a ring."""
+    tables = ring_tables(5 * n_items, n_items, min(10, n_items), seed=0)
+    return leave_one_out(Dataset.from_tables(*tables, candidates="catalogue").interactions)
 
 
 def histories() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -146,9 +156,7 @@ def test_users_are_in_the_prompt():
 def test_whole_words_and_prompt_vectors_change_the_input():
     assert make(whole_words=False).whole_words is None
     model = make(prompt_vectors=3)
-    prompts = model._next_item(
-        Batch(*histories()[1:], histories()[1], histories()[0]), torch.arange(2)
-    )
+    prompts = model.prompts_of(*histories())
     states, mask = model._encode(prompts, 0)
     assert states.shape[1] == prompts.tokens.shape[1] + 3 == mask.shape[1]
     changed = replace(prompts, words=prompts.words * 0)
@@ -159,7 +167,7 @@ def test_prompts_to_choose_from_show_the_target_among_others():
     model = make(choose_share=0.5)
     users, items, mask = histories()
     batch = Batch(items, mask, torch.tensor([[1, 4, 1, 7], [9, 30, 0, 0]]), users)
-    prompts = model._choose(batch, torch.tensor([1]))
+    prompts = model._writer().choose(batch, torch.tensor([1]))
     assert model.words is not None
     tokens = model.words.tokenizer.convert_ids_to_tokens(prompts.tokens[0].tolist())
     text = "".join(tokens)
@@ -170,7 +178,79 @@ def test_prompts_to_choose_from_show_the_target_among_others():
     assert torch.isfinite(model.train().training_loss(batch))
 
 
+def text_of(model: GenerativeRec, tokens: torch.Tensor) -> str:
+    return model.text_of(tokens).replace(" ", "")
+
+
+def test_candidates_of_a_batch_are_shown_as_they_stand():
+    model = make()
+    items = torch.tensor([[3, 1, 4, 9, 7], [5, 9, 2, 7, 0]])
+    mask = torch.tensor([[True] * 5, [True] * 4 + [False]])
+    batch = Batch(items, mask, items, torch.tensor([6, 2]), candidates=3)
+    prompts = model._writer().choose(batch, torch.arange(2))
+    assert text_of(model, prompts.tokens[0]) == "user_7item_4item_2:item_5item_10item_8"
+    assert text_of(model, prompts.tokens[1]) == "user_3item_6:item_10item_3item_8"
+    alone = replace(batch, items=items[:, -3:], mask=torch.ones(2, 3, dtype=torch.bool))
+    prompts = model._writer().choose(alone, torch.arange(2))
+    assert text_of(model, prompts.tokens[0]) == "user_7item_5item_10item_8"
+
+
+def test_a_batch_with_candidates_teaches_to_choose_among_them():
+    model = make(prompt_vectors=2)
+    users, items, mask = histories()
+    following = torch.tensor([[1, 4, 1, 4], [9, 5, 0, 0]])
+    batch = Batch(items, mask, following, users, candidates=2)
+    model.training_loss(batch).backward()
+    assert model.prompts.grad is not None
+    assert model.prompts.grad.abs().sum((1, 2)).gt(0).tolist() == [False, True]
+
+
+@pytest.mark.parametrize("style", ["p5", "pod"])
+def test_constrained_it_ranks_each_rows_candidates(style: str):
+    """The scores of a row's candidates are what the loss says of each of them as the target."""
+    model = make(style=style, constrained=True)
+    users = torch.tensor([6, 2])
+    items = torch.tensor([[3, 1, 4, 29, 47], [5, 9, 2, 7, 0]])
+    mask = torch.tensor([[True] * 5, [True] * 4 + [False]])
+    found = model.chosen_lists(users, items, mask, 3, 20)
+    for row, (length, shown) in enumerate([(5, [4, 29, 47]), (4, [9, 2, 7])]):
+        assert sorted(found.items[row, :3].tolist()) == sorted(shown)
+        assert (found.items[row, 3:] == -1).all()
+        for place, item in enumerate(found.items[row, :3].tolist()):
+            only = items[row : row + 1, :length]
+            following = torch.full_like(only, item)
+            whole = torch.ones_like(only, dtype=torch.bool)
+            batch = Batch(only, whole, following, users[row : row + 1], candidates=3)
+            tokens = int(model.catalogue().mask[item].sum())
+            loss = float(model.training_loss(batch).detach()) * tokens
+            assert float(found.scores[row, place]) == pytest.approx(-loss, rel=1e-4)
+
+
+def test_unconstrained_it_may_write_what_is_no_candidate():
+    found = make().chosen_lists(*histories(), 2, 20)
+    outputs = (found.items >= 0).sum() + found.malformed + found.unknown + found.repeated
+    assert int(outputs) == 40
+
+
+def test_collaborative_numbers_are_written_as_paths():
+    model = make(
+        style="lightlm", numbering="collaborative", clusters=5, cluster_size=8, constrained=True
+    )
+    assert model.numbers.ndim == 2
+    texts = model.catalogue().texts
+    assert len(set(texts)) == N_ITEMS
+    assert model.text_of(model.catalogue().targets[3]).strip() == f"item_{texts[3]}"
+    found = model.ranked_lists(*histories(), N_ITEMS)
+    for row in found.items:
+        assert sorted(row.tolist()) == list(range(N_ITEMS))
+    again = GenerativeRec.skeleton(model.config, json.loads(json.dumps(model.describe())))
+    assert again.numbers.shape == model.numbers.shape
+    assert model.leaks() == []
+
+
 def test_lightlm_has_nothing_to_choose_from():
+    with pytest.raises(ConfigError, match="no prompts to choose"):
+        make(style="lightlm").chosen_lists(*histories(), 2, 20)
     with pytest.raises(ConfigError, match="choose_share"):
         GenerativeConfig(style="lightlm", choose_share=0.2)
 

@@ -15,7 +15,7 @@ def follow(trie: IdTrie, prefix: list[int]) -> list[list[int]]:
 
 def test_it_allows_exactly_the_catalogue():
     words = WordTokens(digit_tokenizer())
-    sequences = [words.target(STYLES["pod"], number) for number in range(1, 121)]
+    sequences = [words.target(STYLES["pod"], str(number)) for number in range(1, 121)]
     trie = IdTrie(sequences, len(words.tokenizer))
     assert sorted(follow(trie, [])) == sorted(sequences)
 
@@ -40,3 +40,9 @@ def test_other_tokens_are_hidden_from_the_start():
     assert (found == 0).tolist() == [[False, False, True, True]] * 2
     found = only(torch.tensor([[0, 2]]), torch.zeros(1, 4))
     assert (found == 0).tolist() == [[False, True, False, False]]
+
+
+def test_rows_may_have_trees_of_their_own():
+    only = OnlyItems(IdTrie([[2, 1]], 4), IdTrie([[3, 1]], 4))
+    found = only(torch.zeros(4, 1, dtype=torch.int64), torch.zeros(4, 4))
+    assert (found == 0).int().argmax(1).tolist() == [2, 2, 3, 3]

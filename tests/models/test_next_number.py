@@ -4,14 +4,14 @@ import torch
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.evaluate import evaluate, rank_cases
-from lite_llm4rec.models.id_text import number_items
+from lite_llm4rec.models.item_numbers import number_items
 from lite_llm4rec.models.next_number import NextNumber
 from tests.conftest import ring_tables
 
 
 def model_of(dataset: Dataset, numbering: str) -> NextNumber:
-    log = dataset.interactions
-    numbers = number_items(log.items, log.n_items, numbering, 0)  # type: ignore[arg-type]
+    split = leave_one_out(dataset.interactions)
+    numbers = number_items(split, numbering, 0)  # type: ignore[arg-type]
     return NextNumber(torch.from_numpy(numbers))
 
 

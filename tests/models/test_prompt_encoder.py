@@ -2,11 +2,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts, SequenceModel
 from lite_llm4rec.models.id_text import digit_tokenizer
@@ -24,8 +25,11 @@ TITLES = [f"Thing i{number:02}" for number in range(N_ITEMS)]
 def make(**settings: Any) -> PromptEncoder:
     given = {"backbone": "t5", "from_scratch": True, "shape": SHAPE, "dropout": 0.0, **settings}
     config = PromptEncoderConfig(**given)
+    times = list(range(N_ITEMS))  # one user takes the items in their order
+    table = pa.table({"user_id": [0] * N_ITEMS, "item_id": times, "timestamp": times})
+    log = Dataset.from_tables(table).interactions
     facts = CatalogueFacts(
-        torch.empty(N_ITEMS, 0), torch.ones(N_ITEMS), walk=np.arange(N_ITEMS), titles=TITLES
+        torch.empty(N_ITEMS, 0), torch.ones(N_ITEMS), split=leave_one_out(log), titles=TITLES
     )
     return PromptEncoder.create(config, facts)
 

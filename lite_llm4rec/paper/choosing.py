@@ -1,0 +1,111 @@
+"""Figure 5: systems fine-tuned on the Top-N task, as printed and with the history in front."""
+
+import shutil
+from dataclasses import asdict, replace
+from typing import Any
+
+import pyarrow.parquet
+import torch
+
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.fine_tune import fine_tune
+from lite_llm4rec.models import GenerativeRec, Popularity, title
+from lite_llm4rec.paper.cell import Bench, Cell
+from lite_llm4rec.paper.systems import System, preset_of, public_settings, run_system
+from lite_llm4rec.preset import preset_split
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import write_record
+from lite_llm4rec.store import CONFIG
+from lite_llm4rec.top_n import evaluate_top_n
+from lite_llm4rec.train import Machine
+
+
+def choose(system: System, history: bool, cell: Cell, bench: Bench) -> None:
+    """Train a system on the next item, fine-tune it on the Top-N task, and write its record.
+
+    Each takes half of the budget; both forms start from the same run on the next item.
+
+    Raises
+    ------
+    NotHereError
+        When it wants a GPU, or weights that cannot be had.
+    """
+    recommender = _trained(system, cell, bench)
+    preset = recommender.preset
+    stage = preset.vector or preset.joint
+    assert stage is not None
+    folder = bench.runs / cell.exhibit / f"{cell.name}.training"
+    fitted = fine_tune(
+        recommender.model,
+        preset_split(preset, bench.dataset(cell.data)),
+        stage,
+        folder,
+        history=history,
+        seed=preset.seed,
+        machine=Machine(bench.device),
+        name="top-n stage",
+        max_seconds=_half(bench),
+    )
+    recommender.stages.append({"stage": "top-n", **asdict(fitted)})
+    _measure(recommender, history, cell, bench)
+    shutil.rmtree(folder)
+
+
+def _half(bench: Bench) -> float | None:
+    return None if bench.budget is None else bench.budget / 2
+
+
+def _trained(system: System, cell: Cell, bench: Bench) -> Recommender:
+    """Return the system trained on the next item: from the other form's cell, or now."""
+    folder = bench.runs / cell.exhibit / replace(cell, row=system.row).name
+    wanted = preset_of(system, bench.dataset(cell.data), cell.seed or 0, bench.t5)
+    if (folder / CONFIG).is_file():
+        found = Recommender.load(folder)
+        if found.preset == wanted:
+            return found
+    run_system(system, cell, bench, folder, _half(bench))
+    return Recommender.load(folder)
+
+
+def _measure(recommender: Recommender, history: bool, cell: Cell, bench: Bench) -> None:
+    """Measure a fine-tuned model; the cell's own record, by which it is done, comes last.
+
+    P5 and POD write freely, as in their code, where the answer need not be a candidate. What they
+    rank when held to the candidates is a record beside, and so is popularity.
+    """
+    dataset, model = bench.dataset(cell.data), recommender.model
+    split = preset_split(recommender.preset, dataset)
+    popular = Popularity(torch.from_numpy(split.train_counts()))
+    path = cell.record(bench).with_name(f"{cell.data}.popularity.json")
+    found = evaluate_top_n(popular, dataset, split, history=history)
+    write_record(path, found, model="Popularity", preset="", seed=None, seconds=0.0)
+    how: dict[str, Any] = {"history": history, "device": bench.device}
+    if isinstance(model, GenerativeRec):
+        free, model.config = model.config, replace(model.config, constrained=True)
+        held = replace(cell, row=f"{cell.row}, held to the candidates")
+        _write(evaluate_top_n(model, dataset, split, **how), recommender, held, bench)
+        model.config = free
+    found = evaluate_top_n(model, dataset, split, **how)
+    _write(found, recommender, cell, bench)
+
+
+def _write(found: Evaluation, recommender: Recommender, cell: Cell, bench: Bench) -> None:
+    """Write a record, and the cases beside the runs, so that users can be paired."""
+    preset, stages = recommender.preset, recommender.stages
+    folder = bench.runs / cell.exhibit
+    pyarrow.parquet.write_table(found.cases, folder / f"{cell.name}.cases.parquet")
+    write_record(
+        cell.record(bench),
+        found,
+        model=title(to_dict(preset.model)),
+        preset=preset.name,
+        seed=preset.seed,
+        seconds=sum(stage["seconds"] for stage in stages),
+        details={
+            **cell.about(),
+            "budget": bench.budget,
+            "stages": stages,
+            "settings": public_settings(preset, bench),
+        },
+    )

@@ -1,0 +1,276 @@
+"""What the paper claims, each judged by the records, so that a verdict changes with them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import log2
+from pathlib import Path
+from typing import Any
+
+from lite_llm4rec.paper.pairs import PAIRS, Pair
+from lite_llm4rec.paper.published import FIGURE_2, TABLE_1, TABLE_2, TABLE_4, TABLE_5
+from lite_llm4rec.records import read_folder
+
+YES, NO, PART = "reproduced", "not reproduced", "in part"
+WAITING, ARITHMETIC = "not measured here yet", "contradicted by the paper's own tables"
+SMALL = "small, from scratch"
+Finding = tuple[str, str]  # verdict, evidence
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim of the paper.
+
+    Attributes
+    ----------
+    where : str
+        Its section, table or figure.
+    says : str
+        The claim, in our words.
+    judge : callable
+        Gives a verdict and the evidence for it from the records.
+    """
+
+    where: str
+    says: str
+    judge: Callable[["Evidence"], Finding]
+
+
+class Evidence:
+    """The records of the paper's cells.
+
+    Parameters
+    ----------
+    records : Path
+        A folder with one subfolder per table or figure.
+    """
+
+    def __init__(self, records: Path) -> None:
+        folders = sorted(path for path in records.glob("*") if path.is_dir())
+        self._cells = [
+            cell for folder in folders if folder.is_dir() for cell in read_folder(folder)
+        ]
+
+    def values(self, exhibit: str, data: str, row: str) -> Mapping[str, float] | None:
+        """Return what was counted or timed in a cell, None where it was not."""
+        found = [cell["values"] for cell in self._of(exhibit, data, row) if cell.get("values")]
+        return found[0] if found else None
+
+    def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
+        """Return the paired tests of two systems."""
+        wanted = (PAIRS, exhibit, row, other)
+        return [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell.get("exhibit"), cell.get("row"), cell.get("other"))
+            == wanted
+        ]
+
+    def _of(self, exhibit: str, data: str, row: str) -> list[dict[str, Any]]:
+        wanted = (exhibit, data, row)
+        return [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell["dataset"], cell.get("row")) == wanted
+        ]
+
+
+def write_claims(records: Path) -> str:
+    """Put all claims with verdict and evidence into a Markdown table."""
+    evidence = Evidence(records)
+    lines = ["| where | the paper says | verdict | evidence |", "|---|---|---|---|"]
+    for claim in CLAIMS:
+        verdict, found = claim.judge(evidence)
+        lines.append(f"| {claim.where} | {claim.says} | **{verdict}** | {found} |")
+    return "\n".join(lines)
+
+
+def _ratio(
+    exhibit: str, slow: str, fast: str, enough: float, paper: float
+) -> Callable[[Evidence], Finding]:
+    """Judge that one system takes at least `enough` times as long as another, on ML-1M."""
+
+    def judge(evidence: Evidence) -> Finding:
+        times = evidence.values(exhibit, "ml-1m", "time")
+        if times is None or slow not in times or fast not in times:
+            return WAITING, f"paper: {paper:.0f}×"
+        ours = times[slow] / times[fast]
+        return (YES if ours >= enough else NO), f"{ours:.0f}× (paper: {paper:.0f}×)"
+
+    return judge
+
+
+@dataclass(frozen=True)
+class Better:
+    """Judge that a system's Recall@10 is above each of some others', by paired tests.
+
+    Attributes
+    ----------
+    exhibit, row : str
+    others : tuple of str
+    told : str
+        What limits the evidence.
+    """
+
+    exhibit: str
+    row: str
+    others: tuple[str, ...]
+    told: str = ""
+
+    def __call__(self, evidence: Evidence) -> Finding:
+        """Hold where every seed's interval lies above zero on every data set."""
+        held, parts = [], []
+        for other in self.others:
+            for test in evidence.tests(self.exhibit, self.row, other):
+                found = test["values"]
+                held.append(found["low"] > 0)
+                parts.append(
+                    f"{test['dataset']}: {found['difference']:+.4f} [{found['low']:+.4f}, "
+                    f"{found['high']:+.4f}] to {other}"
+                )
+        if not held:
+            return WAITING, self.told
+        verdict = YES if all(held) else (PART if any(held) else NO)
+        told = [f"Recall@10 of {self.row}, by seed", *parts, *([self.told] if self.told else [])]
+        return verdict, "; ".join(told)
+
+    def pairs(self) -> list[Pair]:
+        """List what is to be tested."""
+        return [(self.exhibit, self.row, other) for other in self.others]
+
+
+def _beam_search(evidence: Evidence) -> Finding:
+    shares = {}
+    for name in FIGURE_2:
+        parts = evidence.values("figure2", "ml-1m", name)
+        if parts is not None:
+            shares[name] = parts["beam search and reading"] / sum(parts.values())
+    if not shares:
+        return WAITING, "paper: 98 %"
+    told = ", ".join(f"{name} {share:.1%}" for name, share in shares.items())
+    return (YES if min(shares.values()) > 0.9 else PART), f"{told} (paper: 98.2 %, 98.3 %)"
+
+
+def _lengths(evidence: Evidence) -> Finding:
+    found = evidence.values("table6", "ml-1m", "length")
+    if found is None:
+        return WAITING, ""
+    told = ", ".join(f"{name} {found[f'{name} padded']:.1f}" for name in ("P5", "POD"))
+    held = found["P5 padded"] > found["POD padded"] > 4 * found["Lite-LLM4Rec padded"]
+    return (YES if held else NO), f"{told}, Lite-LLM4Rec {found['Lite-LLM4Rec padded']:.1f}"
+
+
+def _abstract(evidence: Evidence) -> Finding:
+    fast = TABLE_5["ml-1m"]
+    saved = 1 - fast["Lite-LLM4Rec"] / fast["POD"]
+    return ARITHMETIC, f"Table 5 gives {saved:.2%} on ML-1M; no table gives 97.28 %"
+
+
+def _consistent(evidence: Evidence) -> Finding:
+    broken = [
+        f"`{row.rpartition(' ')[2]}` on {data}: Recall@20 {rows[row][1]:.4f} < {name} "
+        f"{rows[name][1]:.4f}"
+        for data, rows in TABLE_4.items()
+        for row in rows
+        if row.startswith("Lite")
+        for name in rows
+        if not name.startswith("Lite") and rows[name][1] > rows[row][1]
+    ]
+    return ARITHMETIC, "; ".join(broken)
+
+
+def _impossible(evidence: Evidence) -> Finding:
+    """Judge by what a target between ranks 11 and 20 can add to NDCG: at most 1/log2(12)."""
+    most = 1 / log2(12)
+    broken = [
+        f"{name} on {data}: {(ndcg20 - ndcg10) / (recall20 - recall10):.2f}"
+        for data, rows in TABLE_4.items()
+        for name, (recall10, recall20, ndcg10, ndcg20) in rows.items()
+        if ndcg20 - ndcg10 > most * (recall20 - recall10) + 2e-4  # four digits are rounded
+    ]
+    told = f"from k = 10 to 20, NDCG can grow by {most:.3f} of Recall's growth at most"
+    return ARITHMETIC, f"{told}; {'; '.join(broken)}"
+
+
+CLAIMS = (
+    Claim(
+        "§3.2, Table 1",
+        "P5 and POD take nearly a thousand times as long as BERT4Rec.",
+        _ratio("table1", "P5", "BERT4Rec", 100, TABLE_1["P5"][1] / TABLE_1["BERT4Rec"][1]),
+    ),
+    Claim("§3.2, Figure 2", "Beam search takes nearly all of it.", _beam_search),
+    Claim(
+        "§3.3, Table 2",
+        "Without the decoder a batch is tens of times as fast.",
+        _ratio(
+            "table2", "POD", "POD w/o_d", 10,
+            TABLE_2["ml-1m"]["POD"][2] / TABLE_2["ml-1m"]["POD w/o_d"][2],
+        ),
+    ),
+    Claim(
+        "§3.3, Table 2",
+        "… and better.",
+        Better("table2", "POD small w/o_d", ("POD small",), SMALL),
+    ),
+    Claim(
+        "§3.3, Table 2",
+        "Titles in place of ids are better still.",
+        Better("table2", "POD small w/o_d_TID", ("POD small w/o_d",), SMALL),
+    ),
+    Claim(
+        "§3.3, Table 2",
+        "… and slower.",
+        _ratio(
+            "table2", "POD w/o_d_TID", "POD w/o_d", 1.5,
+            TABLE_2["ml-1m"]["POD w/o_d_TID"][2] / TABLE_2["ml-1m"]["POD w/o_d"][2],
+        ),
+    ),
+    Claim("§4.2, Table 6", "Item vectors make the input several times shorter.", _lengths),
+    Claim(
+        "§5.2, Table 4",
+        "Lite-LLM4Rec is better than every baseline that is no language model.",
+        Better(
+            "table4", "Lite-LLM4Rec small, sampling", ("BERT4Rec", "SASRec", "S3-Rec", "FDSA"),
+            SMALL,
+        ),
+    ),
+    Claim(
+        "§5.2, Table 4",
+        "Lite-LLM4Rec is better than LightLM, P5 and POD.",
+        Better(
+            "table4", "Lite-LLM4Rec small, sampling", ("LightLM small", "P5 small", "POD small"),
+            f"all {SMALL}: without pretrained weights this says nothing of the originals' quality",
+        ),
+    ),
+    Claim(
+        "§5.2, Table 4",
+        "On ML-1M every prefix (`all`) teaches more than one random segment (`sampling`).",
+        Better(
+            "table4", "Lite-LLM4Rec small, all", ("Lite-LLM4Rec small, sampling",), SMALL
+        ),
+    ),
+    Claim(
+        "§5.3, Table 5",
+        "A batch is ranked some 300 times as fast as with P5 or POD.",
+        _ratio(
+            "table5", "POD", "Lite-LLM4Rec", 250,
+            TABLE_5["ml-1m"]["POD"] / TABLE_5["ml-1m"]["Lite-LLM4Rec"],
+        ),
+    ),
+    Claim("Abstract", "97.28 % less time.", _abstract),
+    Claim("Abstract, §5.2", "Better throughout.", _consistent),
+    Claim("Table 4", "P5's row on Toys.", _impossible),
+    Claim(
+        "§5.5.1, Figure 4",
+        "A fixed Recommendation LLM, a fixed head and one made from scratch are each worse.",
+        Better(
+            "figure4", "full, MiniLM",
+            ("fixT5, MiniLM", "fixHead, MiniLM", "Scratch, MiniLM"), "with MiniLM's encoder",
+        ),
+    ),
+)  # fmt: skip
+
+
+def claimed_pairs() -> list[Pair]:
+    """List the pairs of systems that a claim says one of is better."""
+    judges = [claim.judge for claim in CLAIMS if isinstance(claim.judge, Better)]
+    return [pair for judge in judges for pair in judge.pairs()]

@@ -1,0 +1,148 @@
+"""The application: routes, keys, problems, start and end."""
+
+import asyncio
+import hmac
+import signal
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.staticfiles import StaticFiles
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.serve.logs import log
+from lite_llm4rec.serve.metrics import Metrics
+from lite_llm4rec.serve.middleware import Gate, problem_body
+from lite_llm4rec.serve.problems import NoKey, Problem, Unavailable, as_problem
+from lite_llm4rec.serve.routes import asking, catalogue, operations, users
+from lite_llm4rec.serve.service import Service
+from lite_llm4rec.serve.settings import Settings, digest
+from lite_llm4rec.serve.store import open_database
+from lite_llm4rec.version import VERSION
+
+PAGE = Path(__file__).parent / "page"
+SHOWN = 5  # mistakes of one request
+
+bearer = HTTPBearer(auto_error=False, description="An API key, where the service has any.")
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """Make the application; the run folder is loaded when it starts.
+
+    Raises
+    ------
+    ConfigError, StoreError
+        When the database cannot be opened.
+    """
+    service_metrics = Metrics()
+    database = open_database(settings.database)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        service = app.state.service = Service(settings, database, service_metrics)
+        await service.start()
+        _reload_on_hangup(service)
+        log.info("started", extra={"run": str(service.served.folder), "port": settings.port})
+        yield
+        await service.stop()
+        log.info("stopped")
+
+    app = FastAPI(
+        title="lite-llm4rec",
+        summary="Sequential recommendation with language models, from one run folder.",
+        version=VERSION,
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    app.include_router(operations.open_router)
+    for part in (asking, catalogue, users, operations):
+        app.include_router(part.router, dependencies=[Depends(check_key)])
+    app.add_exception_handler(LiteLLM4RecError, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse_mistakes)
+    app.add_exception_handler(HTTPException, _refuse_plainly)
+    app.add_exception_handler(SQLAlchemyError, _refuse_without_database)
+    app.add_middleware(Gate, metrics=service_metrics)
+    if (PAGE / "index.html").is_file():
+        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    return app
+
+
+async def check_key(
+    request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
+) -> None:
+    """Let pass who has a key; every key is compared, whichever fits.
+
+    Raises
+    ------
+    NoKey
+    """
+    settings: Settings = request.app.state.settings
+    if not settings.keys:
+        return
+    mine = digest(given.credentials if given else "")
+    if not any([hmac.compare_digest(mine, key) for key in settings.keys]):
+        raise NoKey("The API key is missing or wrong.", "Authorization: Bearer KEY")
+
+
+def _reload_on_hangup(service: Service) -> None:
+    if threading.current_thread() is not threading.main_thread():
+        return
+
+    async def reload() -> None:
+        try:
+            await service.reload()
+        except LiteLLM4RecError as error:
+            log.error("reload refused", extra={"problem": str(error)})
+
+    tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
+
+    def hang_up() -> None:
+        task = asyncio.ensure_future(reload())
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    if hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
+
+
+def _answer(problem: Problem, status: int | None = None) -> JSONResponse:
+    headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
+    if problem.status == NoKey.status:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(problem_body(problem), status or problem.status, headers)
+
+
+async def _refuse(_: Request, error: Any) -> JSONResponse:
+    return _answer(as_problem(error))
+
+
+async def _refuse_mistakes(_: Request, error: Any) -> JSONResponse:
+    """Name the first mistakes, without what came in: it may be large, or secret."""
+    found = [
+        f"{'.'.join(str(part)[:100] for part in mistake['loc'][:8])}: {mistake['msg'][:300]}"
+        for mistake in error.errors()[:SHOWN]
+    ]
+    return _answer(Problem("; ".join(found), "See /docs for what may be sent."))
+
+
+async def _refuse_plainly(_: Request, error: Any) -> JSONResponse:
+    problem = Problem(str(error.detail), "See /docs for the addresses and what may be sent.")
+    answer = _answer(problem, error.status_code)
+    answer.headers.update(error.headers or {})
+    return answer
+
+
+async def _refuse_without_database(_: Request, error: Any) -> JSONResponse:
+    log.error("the database failed", extra={"problem": str(error)[:500]})
+    return _answer(
+        Unavailable("The database does not answer.", "Come back later; nothing was recorded.")
+    )

@@ -1,0 +1,151 @@
+"""The catalogue as HTTP sees it: ids as text, values of fields, words of titles."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from lite_llm4rec.data.attributes import split_values, tidy
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.titles import plain_title
+from lite_llm4rec.errors import DataError, UnknownItemError, nearest
+
+Id = int | str
+SHOWN = 5  # unknown ids in a message
+
+
+class Lookup:
+    """Finds the items of a catalogue that grows.
+
+    Attributes
+    ----------
+    ids : list
+        (N,) the caller's, as JSON has them.
+    titles : list of str
+        (N,).
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.kind: pa.DataType = catalogue.ids.type
+        self.columns: list[str] = catalogue.fields.column_names
+        self.ids: list[Id] = []
+        self.keys: list[Any] = []  # the ids as the catalogue has them
+        self.titles: list[str] = []
+        self._places: dict[str, int] = {}
+        self._plain: pa.ChunkedArray = pa.chunked_array([], pa.string())
+        self._fields: pa.Table = catalogue.fields.slice(0, 0)
+        self._by_value: dict[str, dict[str, list[int]]] = {}
+        self.extend(catalogue)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, item: Id) -> bool:
+        return str(item) in self._places
+
+    def extend(self, added: Catalogue) -> None:
+        """Take in items that were appended to the catalogue.
+
+        Their places come last, so that another thread never finds half an item.
+        """
+        first, keys, titles = len(self), added.ids.to_pylist(), added.titles()
+        self._fields = pa.concat_tables([self._fields, added.fields])
+        self._plain = pa.chunked_array(
+            [*self._plain.chunks, pa.array([plain_title(title) for title in titles], pa.string())]
+        )
+        self.titles += titles
+        self.keys += keys
+        self.ids += [key if isinstance(key, int) else str(key) for key in keys]
+        for field, values in self._by_value.items():
+            self._index(field, values, first)
+        self._places |= {str(key): first + place for place, key in enumerate(keys)}
+
+    def place(self, item: Id) -> int:
+        """Give an item's number.
+
+        Raises
+        ------
+        UnknownItemError
+        """
+        return self.places([item])[0]
+
+    def places(self, items: Sequence[Id]) -> list[int]:
+        """Give items' numbers.
+
+        Raises
+        ------
+        UnknownItemError
+            Naming the first that are not in the catalogue.
+        """
+        found = [self._places.get(str(item), -1) for item in items]
+        if -1 in found:
+            unknown = [item for item, place in zip(items, found, strict=True) if place < 0]
+            more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
+            raise UnknownItemError(
+                f"The catalogue does not hold {', '.join(map(repr, unknown[:SHOWN]))}{more}.",
+                'Check the ids, or add the items; "unknown": "drop" passes over them in a history.',
+            )
+        return found
+
+    def known(self, items: Iterable[Id]) -> list[Any]:
+        """Keep the items that the catalogue holds, with its own ids."""
+        found = (self._places.get(str(item)) for item in items)
+        return [self.keys[place] for place in found if place is not None]
+
+    def own_id(self, item: Id) -> str:
+        """Write a new item's id as it will be found under.
+
+        Raises
+        ------
+        DataError
+            When the catalogue's ids are of a type that it cannot have.
+        """
+        try:
+            return str(pa.array([str(item)]).cast(self.kind)[0].as_py())
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"{item!r} cannot be an id: this catalogue's are of type {self.kind}.",
+                "Give it an id of that type.",
+            ) from error
+
+    def fields(self, place: int) -> dict[str, str]:
+        """Give the text of an item, empty fields left out."""
+        if not self.columns:
+            return {}
+        record = self._fields.slice(place, 1).to_pylist()[0]
+        return {name: value for name, value in record.items() if value}
+
+    def with_value(self, field: str, value: str) -> list[int]:
+        """Give the numbers of the items one of whose values of a field is `value`, case aside.
+
+        Raises
+        ------
+        DataError
+            When there is no such field.
+        """
+        if field not in self.columns:
+            raise DataError(f"Items have no field '{field}'.", nearest(field, self.columns))
+        if field not in self._by_value:
+            values: dict[str, list[int]] = {}
+            self._index(field, values, 0)
+            self._by_value[field] = values
+        return self._by_value[field].get(tidy(value).casefold(), [])
+
+    def titled(self, words: str, counts: np.ndarray[Any, Any], k: int) -> list[int]:
+        """Find titles that hold the words: those that begin so first, then the most watched."""
+        wanted = plain_title(words)
+        if not wanted:
+            return []
+        plain, size = self._plain, len(self)
+        inside = pc.match_substring(plain, wanted).to_numpy()[:size]
+        begins = pc.starts_with(plain, wanted).to_numpy()[:size]
+        found = np.flatnonzero(inside)
+        order = np.lexsort((found, -counts[found], ~begins[found]))
+        return [int(place) for place in found[order][:k]]
+
+    def _index(self, field: str, values: dict[str, list[int]], first: int) -> None:
+        for place, text in enumerate(self._fields[field].slice(first).to_pylist(), first):
+            for value in split_values(tidy(text)):
+                values.setdefault(value.casefold(), []).append(place)

@@ -1,0 +1,274 @@
+"use strict";
+// The page keeps nothing but the history that is being built; all else is asked of the API.
+
+const LENGTH = 12;
+const byId = (id) => document.getElementById(id);
+const state = { history: [], chosen: null, added: null, info: null, turn: 0, searchTurn: 0 };
+
+// ---------------------------------------------------------------- the API
+
+async function ask(path, body) {
+  const headers = { "Content-Type": "application/json" };
+  const key = sessionStorage.getItem("key");
+  if (key) headers.Authorization = `Bearer ${key}`;
+  const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
+  let answer;
+  try {
+    answer = await fetch(path, { ...options, headers });
+  } catch {
+    throw new Error("The service does not answer. Is it running?");
+  }
+  const found = await answer.json().catch(() => ({}));
+  if (answer.status === 401) byId("key").hidden = false;
+  if (!answer.ok) throw new Error([found.detail, found.remedy].filter(Boolean).join(" "));
+  return found;
+}
+
+function told(work) {
+  return async (...given) => {
+    try {
+      byId("problem").hidden = true;
+      await work(...given);
+    } catch (error) {
+      byId("problem").textContent = error.message;
+      byId("problem").hidden = false;
+    }
+  };
+}
+
+function element(name, text, attributes = {}) {
+  const made = document.createElement(name);
+  made.textContent = text;
+  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+  return made;
+}
+
+const number = (value, digits = 2) => (value === null ? "—" : value.toFixed(digits));
+
+// ---------------------------------------------------------------- recommending
+
+const recommend = told(async () => {
+  const turn = ++state.turn;
+  const started = performance.now();
+  const history = state.history.map((item) => item.id);
+  const request = { history, k: LENGTH };
+  if (byId("seen").checked) request.include_seen = true;
+  const found = await ask("recommend", request);
+  if (turn !== state.turn) return; // a later one is on its way
+  byId("latency").textContent = `${Math.round(performance.now() - started)} ms`;
+  byId("note").textContent = found.note;
+  showList(found.items);
+  await showLanding(history);
+  if (state.chosen && found.items.some((item) => item.id === state.chosen.id)) {
+    await showItem(state.chosen, false);
+  } else {
+    byId("item").hidden = true;
+    state.chosen = null;
+  }
+});
+
+function showList(items) {
+  const scores = items.map((item) => item.score).filter(Number.isFinite);
+  const [low, high] = [Math.min(...scores), Math.max(...scores)];
+  byId("list").replaceChildren(...items.map((item) => {
+    const row = document.createElement("li");
+    const button = element("button", "", { type: "button", "aria-pressed": "false" });
+    if (state.added === item.id) button.classList.add("own");
+    const bar = element("span", "", { class: "bar", "aria-hidden": "true" });
+    bar.style.width = `${high > low ? 4 + 96 * (item.score - low) / (high - low) : 100}%`;
+    button.append(element("span", item.title, { class: "title" }),
+      element("span", number(item.score), { class: "score", title: "score" }), bar);
+    button.addEventListener("click", () => choose(item));
+    button.dataset.id = item.id;
+    row.append(button);
+    return row;
+  }));
+}
+
+async function showLanding(history) {
+  byId("landed").textContent = "";
+  if (state.added === null) return;
+  const whole = await ask("recommend", { history, k: Math.min(1000, state.info.items) });
+  const place = whole.items.findIndex((item) => item.id === state.added);
+  byId("landed").textContent = place < 0
+    ? `Your item is not among the first ${whole.items.length}.`
+    : `Your item stands at place ${place + 1} of ${state.info.items.toLocaleString()}.`;
+}
+
+// ---------------------------------------------------------------- one item: why, and what is near
+
+const choose = told((item) => showItem(item, true));
+
+async function showItem(item, focus) {
+  state.chosen = item;
+  for (const button of byId("list").querySelectorAll("button")) {
+    button.setAttribute("aria-pressed", String(button.dataset.id === String(item.id)));
+  }
+  const id = encodeURIComponent(item.id);
+  const history = state.history.map((one) => one.id);
+  const [whole, text, behaviour, why] = await Promise.all([
+    ask(`items/${id}`),
+    state.info.reads_text ? ask(`similar?item=${id}&by=text&k=8`) : { items: [] },
+    ask(`similar?item=${id}&by=behaviour&k=8`),
+    history.length ? ask("explain", { history, item: item.id }) : { parts: [] },
+  ]);
+  if (state.chosen !== item) return;
+  byId("item-title").textContent = whole.title;
+  byId("item-fields").replaceChildren(...Object.entries(whole.fields).flatMap(
+    ([name, value]) => (value ? [element("dt", name), element("dd", value)] : [])));
+  byId("why").querySelector("tbody").replaceChildren(...why.parts.map((part) => {
+    const row = document.createElement("tr");
+    row.append(element("td", part.title), element("td", number(part.effect)),
+      element("td", number(part.text)));
+    return row;
+  }));
+  for (const [list, found] of [["by-text", text], ["by-behaviour", behaviour]]) {
+    byId(list).replaceChildren(...found.items.map((near) => element("li", near.title)));
+  }
+  byId("item").hidden = false;
+  if (focus) byId("item-title").focus();
+}
+
+// ---------------------------------------------------------------- history
+
+function showHistory() {
+  byId("history").replaceChildren(...state.history.map((item, place) => {
+    const row = document.createElement("li");
+    const remove = element("button", "×", { type: "button", "aria-label": `Remove ${item.title}` });
+    remove.addEventListener("click", () => {
+      state.history.splice(place, 1);
+      changed();
+    });
+    row.append(element("span", item.title), remove);
+    return row;
+  }));
+  byId("history-hint").hidden = state.history.length > 0;
+}
+
+function changed() {
+  showHistory();
+  recommend();
+}
+
+function take(item) {
+  state.history.push({ id: item.id, title: item.title });
+  byId("search").value = "";
+  closeFound();
+  byId("search").focus();
+  changed();
+}
+
+// ---------------------------------------------------------------- search
+
+let found = [];
+let marked = -1;
+
+function closeFound() {
+  found = [];
+  marked = -1;
+  state.searchTurn += 1;
+  byId("found").hidden = true;
+  byId("search").setAttribute("aria-expanded", "false");
+  byId("search").removeAttribute("aria-activedescendant");
+}
+
+const search = told(async () => {
+  const text = byId("search").value.trim();
+  const turn = ++state.searchTurn;
+  if (!text) return closeFound();
+  const answer = await ask(`search?k=8&text=${encodeURIComponent(text)}`);
+  if (turn !== state.searchTurn) return;
+  found = answer.items;
+  byId("found").replaceChildren(...found.map((item, place) => {
+    const row = element("li", item.title, { role: "option", id: `found-${place}` });
+    row.addEventListener("click", () => take(item));
+    return row;
+  }));
+  if (!found.length) byId("found").replaceChildren(element("li", "Nothing found."));
+  byId("found").hidden = false;
+  byId("search").setAttribute("aria-expanded", "true");
+  mark(found.length ? 0 : -1);
+});
+
+function mark(place) {
+  marked = place;
+  for (const [number_, row] of [...byId("found").children].entries()) {
+    row.setAttribute("aria-selected", String(number_ === place));
+  }
+  if (place < 0) return;
+  byId("search").setAttribute("aria-activedescendant", `found-${place}`);
+  byId("found").children[place].scrollIntoView({ block: "nearest" });
+}
+
+let typing;
+byId("search").addEventListener("input", () => {
+  clearTimeout(typing);
+  typing = setTimeout(search, 120);
+});
+byId("search").addEventListener("keydown", (event) => {
+  const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
+  if (step && found.length) mark((marked + step + found.length) % found.length);
+  else if (event.key === "Enter" && found[marked]) take(found[marked]);
+  else if (event.key === "Escape") closeFound();
+  else return;
+  event.preventDefault();
+});
+
+// ---------------------------------------------------------------- adding an item
+
+byId("add").addEventListener("submit", (event) => {
+  event.preventDefault();
+  told(async () => {
+    const given = [...byId("add-fields").querySelectorAll("input")].filter((one) => one.value.trim());
+    const fields = Object.fromEntries(given.map((one) => [one.name, one.value.trim()]));
+    const id = idOf(byId("add-id").value.trim());
+    await ask("items", { items: [{ id, fields }] });
+    state.added = id;
+    byId("add").reset();
+    await showInfo();
+    recommend();
+  })();
+});
+
+// Ids of a catalogue are numbers or text; a number that is typed is meant as what they are.
+function idOf(text) {
+  return state.info.ids === "number" && /^-?\d+$/.test(text) ? Number(text) : text;
+}
+
+async function showInfo() {
+  const info = await ask("info");
+  const first = await ask("items?limit=1");
+  info.ids = typeof first.items[0]?.id;
+  state.info = info;
+  byId("run").textContent = `${info.run} · ${info.model} · ${info.items.toLocaleString()} items`
+    + (info.retired ? `, ${info.retired.toLocaleString()} retired` : "");
+  byId("own").hidden = !info.takes_items || !info.reads_text;
+  if (byId("add-fields").children.length) return;
+  byId("add-fields").replaceChildren(...info.fields.flatMap((name, place) => [
+    element("label", name, { for: `add-field-${place}` }),
+    element("input", "", {
+      id: `add-field-${place}`, name, maxlength: "1000", autocomplete: "off",
+      ...(place === 0 ? { required: "" } : {}),
+    }),
+  ]));
+}
+
+// ---------------------------------------------------------------- start
+
+const start = told(async () => {
+  await showInfo();
+  changed();
+});
+
+byId("key").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sessionStorage.setItem("key", byId("key-field").value);
+  byId("key").hidden = true;
+  start();
+});
+byId("clear").addEventListener("click", () => {
+  state.history = [];
+  changed();
+});
+byId("seen").addEventListener("change", recommend);
+start();

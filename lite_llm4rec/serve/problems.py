@@ -1,0 +1,82 @@
+"""What is answered when something is wrong: a status, what it is, and what to do."""
+
+from lite_llm4rec.errors import (
+    ConfigError,
+    DataError,
+    DownloadError,
+    LiteLLM4RecError,
+    StoreError,
+)
+
+
+class Problem(LiteLLM4RecError):
+    """A request that is refused.
+
+    Attributes
+    ----------
+    status : int
+        HTTP's.
+    retry_after : int
+        Seconds after which the same request may succeed; 0 where it will not.
+    """
+
+    status = 422
+    retry_after = 0
+
+
+class NotFound(Problem):
+    """Nothing is there."""
+
+    status = 404
+
+
+class Conflict(Problem):
+    """What is asked for contradicts what is there."""
+
+    status = 409
+
+
+class NoKey(Problem):
+    """An API key is missing or wrong."""
+
+    status = 401
+
+
+class TooLarge(Problem):
+    """A body beyond the limit."""
+
+    status = 413
+
+
+class TooSlowBody(Problem):
+    """A body that does not arrive."""
+
+    status = 408
+
+
+class TooMany(Problem):
+    """The queue is full."""
+
+    status = 429
+    retry_after = 1
+
+
+class Unavailable(Problem):
+    """Something that is needed does not answer in time."""
+
+    status = 503
+    retry_after = 2
+
+
+_STATUS = {StoreError: 409, DownloadError: 503, DataError: 422, ConfigError: 422}
+
+
+def as_problem(error: LiteLLM4RecError) -> Problem:
+    """Give any error of this package its status."""
+    if isinstance(error, Problem):
+        return error
+    problem = Problem(error.problem, error.remedy)
+    for kind, status in _STATUS.items():
+        if isinstance(error, kind):
+            problem.status = status
+    return problem

@@ -1,0 +1,76 @@
+"""Run the service until it is told to stop."""
+
+import socket
+from pathlib import Path
+
+import uvicorn
+
+from lite_llm4rec.errors import ConfigError, StoreError
+from lite_llm4rec.serve import events
+from lite_llm4rec.serve.app import create_app
+from lite_llm4rec.serve.logs import log, set_up_logs
+from lite_llm4rec.serve.settings import Settings
+from lite_llm4rec.serve.store import open_database
+from lite_llm4rec.store import read_config
+
+CONNECTIONS = 2048
+
+
+def run_service(
+    settings: Settings, interactions: Path | None, columns: dict[str, str | None]
+) -> None:
+    """Serve a run folder; returns when SIGTERM or Ctrl-C has come and all is answered.
+
+    Raises
+    ------
+    ConfigError, DataError, StoreError
+        When it cannot start.
+    """
+    read_config(settings.folder)  # a wrong folder is told before anything else is done
+    link = bind(settings.host, settings.port)
+    set_up_logs()
+    app = create_app(settings)
+    if interactions is not None:
+        _import(settings, interactions, columns)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            limit_concurrency=CONNECTIONS,
+            timeout_graceful_shutdown=round(settings.grace),
+            server_header=False,
+        )
+    )
+    try:
+        server.run([link])
+    except SystemExit as failed:  # uvicorn's way to say that it could not start
+        raise StoreError(f"{settings.folder} could not be served.", "The log says why.") from failed
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take an address; nobody is answered there until the server listens.
+
+    Raises
+    ------
+    ConfigError
+        When it is taken, or none of this machine's.
+    """
+    link = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        link.bind((host, port))
+    except OSError as error:
+        link.close()
+        raise ConfigError(
+            f"Nothing can listen at {host}, port {port}: {error}",
+            "Choose another --port or --host.",
+        ) from error
+    return link
+
+
+def _import(settings: Settings, path: Path, columns: dict[str, str | None]) -> None:
+    database = open_database(settings.database)
+    rows = events.import_interactions(database, path, columns, settings.keep_days)
+    database.dispose()
+    log.info("interactions recorded", extra={"file": str(path), "events": rows})

@@ -1,0 +1,289 @@
+"""The service without HTTP: requests → the model's thread, the database's threads → answers."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import numpy as np
+from sqlalchemy import Engine
+
+from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.serve import changes as catalogue_log
+from lite_llm4rec.serve import events, schemas
+from lite_llm4rec.serve.asking import Texts, as_asked, texts_of
+from lite_llm4rec.serve.batcher import Batcher
+from lite_llm4rec.serve.changes import Change
+from lite_llm4rec.serve.logs import log
+from lite_llm4rec.serve.metrics import Metrics
+from lite_llm4rec.serve.problems import Conflict, Unavailable
+from lite_llm4rec.serve.runtime import Vectors
+from lite_llm4rec.serve.served import (
+    Asked,
+    AskedSimilar,
+    Ranked,
+    Served,
+    recommend_all,
+    similar_all,
+)
+from lite_llm4rec.serve.settings import Settings
+from lite_llm4rec.serve.store import ping
+from lite_llm4rec.serve.texts import nearest
+
+Answer = TypeVar("Answer")
+
+FOLLOW_SECONDS = 2.0  # how soon changes made through another process are seen
+EXPIRE_SECONDS = 3600.0
+PING_SECONDS = 3.0
+
+
+class Service:
+    """One run folder being served, and one database.
+
+    Parameters
+    ----------
+    settings : Settings
+    database : sqlalchemy.Engine
+        As `store.open_database` gives it.
+    metrics : Metrics
+
+    Attributes
+    ----------
+    served : Served
+        Replaced as a whole by a reload; requests under way keep theirs.
+    """
+
+    served: Served
+
+    def __init__(self, settings: Settings, database: Engine, metrics: Metrics) -> None:
+        self.settings, self.database, self.metrics = settings, database, metrics
+        self._threads: list[ThreadPoolExecutor] = []
+        self._model, self._writes = self._thread("model"), self._thread("record")
+        self.recommending: Batcher[Asked, Ranked] = self._batcher(
+            "recommend", recommend_all, self._model
+        )
+        self.similar: Batcher[AskedSimilar, Ranked] = self._batcher(
+            "similar", similar_all, self._model
+        )
+        self.encoding: Batcher[str, Vectors] = self._batcher(
+            "encode", self._encode, self._thread("encode")
+        )
+        self.reading: Batcher[str, list[str]] = self._batcher(
+            "read", lambda users: events.histories(database, users), self._thread("read")
+        )
+        self.recording: Batcher[events.Recording, dict[str, Any] | events.KeyReusedError] = (
+            self._batcher("record", lambda made: events.record(database, made), self._writes)
+        )
+        self._batchers = (
+            self.recommending, self.similar, self.encoding, self.reading, self.recording,
+        )  # fmt: skip
+        self._changing = asyncio.Lock()
+        self._reloading = asyncio.Lock()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Load the run folder with all changes made before, and begin to answer.
+
+        Raises
+        ------
+        StoreError
+            When there is no run folder.
+        """
+        self.served = await asyncio.to_thread(self._load)
+        self._show_catalogue()
+        for batcher in self._batchers:
+            batcher.start()
+        self._tasks = [
+            asyncio.create_task(self._again_and_again(FOLLOW_SECONDS, self.follow)),
+            asyncio.create_task(self._again_and_again(EXPIRE_SECONDS, self._expire)),
+        ]
+
+    async def stop(self) -> None:
+        """Answer what waits, and end."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for batcher in self._batchers:
+            await batcher.stop()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.shutdown)
+        self.database.dispose()
+
+    async def recommend(self, requests: Sequence[schemas.RecommendRequest]) -> list[Ranked]:
+        """Answer requests together.
+
+        Raises
+        ------
+        DataError, ConfigError
+            When one of them cannot be right.
+        """
+        return await self.recommending.ask(*await self.prepare(requests))
+
+    async def prepare(self, requests: Sequence[schemas.RecommendRequest]) -> list[Asked]:
+        """Look up what requests name: users' histories, texts' vectors, the catalogue's ids.
+
+        Raises
+        ------
+        DataError, ConfigError
+            When one of them cannot be right.
+        """
+        served = self.served
+        users = list(dict.fromkeys(str(one.user) for one in requests if one.user is not None))
+        texts = texts_of(requests, served)
+        stored, vectors = await asyncio.gather(
+            self.reading.ask(*users) if users else _nothing(),
+            self.encoding.ask(*texts) if texts else _nothing(),
+        )
+        known: Texts = dict(zip(texts, vectors, strict=True))
+        of_user = dict(zip(users, stored, strict=True))
+        return [as_asked(one, served, of_user, known) for one in requests]
+
+    async def near(self, text: str, k: int) -> tuple[list[int], list[float]]:
+        """Find the items whose text is nearest to `text`: their numbers and cosines."""
+        served = self.served
+        (vector,) = await self.encoding.ask(text)
+        return await asyncio.to_thread(nearest, vector, served.runtime.vectors, k)
+
+    async def record(self, recording: events.Recording) -> dict[str, Any]:
+        """Record events; when this returns, they are on the disk.
+
+        Raises
+        ------
+        KeyReusedError
+            When the key came with another request before.
+        """
+        (answer,) = await self.recording.ask(recording)
+        if isinstance(answer, events.KeyReusedError):
+            raise answer
+        self.metrics.recorded.inc(len(recording.events))
+        return answer
+
+    async def forget(self, user: str) -> int:
+        """Delete all that is stored of a user, and say how many events it was."""
+        return await self._write(events.forget, self.database, user)
+
+    async def change(self, make: Callable[[Served], list[Change]]) -> int:
+        """Log the changes that `make` finds needed, carry them out, and say how many they were.
+
+        Nobody else changes the catalogue from when `make` looks at it.
+        """
+        async with self._changing:
+            served = self.served
+            await self._catch_up(served)
+            made = make(served)
+            if made:
+                ready = await asyncio.to_thread(served.with_vectors, made)
+                await self._write(catalogue_log.append, self.database, ready)
+                await self._catch_up(served)
+        return len(made)
+
+    async def follow(self) -> None:
+        """Carry out the changes that were logged by others."""
+        async with self._changing:
+            await self._catch_up(self.served)
+
+    async def reload(self) -> Served:
+        """Load the run folder anew and serve it from then on; no request fails.
+
+        Raises
+        ------
+        StoreError
+            When it cannot be used; the old one goes on.
+        Conflict
+            When a reload is under way.
+        """
+        if self._reloading.locked():
+            raise Conflict("A reload is under way.", "Wait for it.")
+        async with self._reloading:
+            try:
+                fresh = await asyncio.to_thread(self._load)
+            except LiteLLM4RecError as error:
+                self.metrics.reloads.labels("failed").inc()
+                log.error("reload failed", extra={"problem": str(error)})
+                raise
+            async with self._changing:
+                await self._catch_up(fresh)
+                self.served = fresh
+        self._show_catalogue()
+        self.metrics.reloads.labels("done").inc()
+        log.info("reloaded", extra={"run": str(fresh.folder), "items": len(fresh.lookup)})
+        return fresh
+
+    async def parts(self) -> dict[str, str]:
+        """Say of each part "ok", or what is wrong with it."""
+        found = {one.name: "ok" if one.working else "has stopped" for one in self._batchers}
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                await asyncio.to_thread(ping, self.database)
+            found["database"] = "ok"
+        except Exception as error:  # whatever it is, it is what is wrong
+            found["database"] = type(error).__name__
+        return found
+
+    def _load(self) -> Served:
+        old = getattr(self, "served", None)
+        fresh = Served.load(self.settings.folder, old and old.encoder, self.metrics)
+        fresh.apply(fresh.with_vectors(catalogue_log.read_after(self.database, 0)))
+        warm = [Asked(fresh, list(fresh.lookup.keys[:1]), k=1), Asked(fresh, [], k=1)]
+        recommend_all(warm)
+        for item, why in fresh.refused.items():
+            log.warning("an added item is left out", extra={"item": item, "problem": why})
+        return fresh
+
+    async def _catch_up(self, served: Served) -> None:
+        """Apply what the log holds beyond what was applied; `_changing` is held."""
+        logged = await asyncio.to_thread(catalogue_log.read_after, self.database, served.applied)
+        if logged:
+            ready = await asyncio.to_thread(served.with_vectors, logged)
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._model, served.apply, ready)
+            self._show_catalogue()
+
+    async def _expire(self) -> None:
+        deleted, days = events.CHUNK, self.settings.keep_days
+        while deleted == events.CHUNK:
+            deleted = await self._write(events.expire, self.database, days, time.time())
+            if deleted:
+                log.info("old events deleted", extra={"events": deleted})
+
+    async def _write(self, what: Callable[..., Answer], *arguments: Any) -> Answer:
+        """Write in the one thread that does: SQLite lets others wait, and not always their turn."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._writes, what, *arguments)
+
+    async def _again_and_again(self, seconds: float, what: Any) -> None:
+        while True:
+            try:
+                await what()
+            except Exception as error:  # a database that is away comes back
+                log.warning(f"{what.__name__} failed", extra={"problem": str(error)[:500]})
+            await asyncio.sleep(seconds)
+
+    def _encode(self, texts: list[str]) -> list[Vectors]:
+        encoder = self.served.encoder
+        if encoder is None:  # a reload has just taken it away
+            raise Unavailable(self.served.no_encoder, "Leave texts out.")
+        return encoder.encode(texts)
+
+    def _show_catalogue(self) -> None:
+        retired = int(np.count_nonzero(self.served.runtime.retired))
+        self.metrics.items.labels("all").set(len(self.served.lookup))
+        self.metrics.items.labels("retired").set(retired)
+
+    def _thread(self, name: str) -> ThreadPoolExecutor:
+        thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._threads.append(thread)
+        return thread
+
+    def _batcher(self, name: str, call: Any, thread: ThreadPoolExecutor) -> Batcher[Any, Any]:
+        chosen = self.settings
+        wait = chosen.wait if thread is self._model else 0.0
+        return Batcher(
+            name, call, thread, self.metrics, queue=chosen.queue, size=chosen.batch, wait=wait,
+            timeout=chosen.timeout,
+        )  # fmt: skip
+
+
+async def _nothing() -> list[Any]:
+    return []

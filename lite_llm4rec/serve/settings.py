@@ -1,0 +1,126 @@
+"""Settings of the service, and the limits that it publishes in its OpenAPI description."""
+
+import hashlib
+import ipaddress
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lite_llm4rec.errors import ConfigError
+
+MAX_BODY_BYTES = 4 * 2**20
+MAX_ID_LENGTH = 256
+MAX_TEXT_LENGTH = 4_000
+MAX_HISTORY = 10_000
+MAX_K = 1_000
+MAX_BATCH = 256  # requests in one call
+MAX_CHANGES = 1_000  # items or events in one call
+MAX_FIELDS = 64
+MAX_VECTOR = 8_192
+MAX_TEXTS = 64  # texts in one request
+
+KEYS_VARIABLE = "LITE_LLM4REC_API_KEYS"
+DATABASE_VARIABLE = "LITE_LLM4REC_DATABASE"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator chooses.
+
+    Attributes
+    ----------
+    folder : Path
+        The run folder; a link to one may be turned to another and reloaded.
+    database : str
+        SQLAlchemy URL of the events and catalogue changes.
+    host : str
+    port : int
+    keys : frozenset of str
+        SHA-256 digests of the API keys; without any, everybody who reaches the port may ask.
+    keep_days : float, optional
+        Events older than this are deleted.
+    queue : int
+        How many requests may wait for the model; more are refused.
+    batch : int
+        How many of them go into one call of the model.
+    wait : float
+        Seconds that a call of the model waits for more requests.
+    timeout : float
+        Seconds that a request waits for its answer.
+    grace : float
+        Seconds that requests in flight have to end at a shutdown.
+    """
+
+    folder: Path
+    database: str
+    host: str = "127.0.0.1"
+    port: int = 8000
+    keys: frozenset[str] = frozenset()
+    keep_days: float | None = None
+    queue: int = 1024
+    batch: int = 64
+    wait: float = 0.001
+    timeout: float = 10.0
+    grace: float = 20.0
+
+
+def database_url(given: str | None, state: Path | None, folder: Path) -> str:
+    """Name the database: the URL as given, or a SQLite file in the state folder.
+
+    The state folder lies beside the run folder by default, never in it: a new run replaces that.
+
+    >>> database_url("postgres://me@host/db", None, Path("runs/mine"))
+    'postgresql+psycopg://me@host/db'
+    """
+    if given:
+        return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given)
+    state = state or folder.with_name(f"{folder.name}.state")
+    return f"sqlite:///{state / 'state.db'}"
+
+
+def read_keys(lines: str) -> frozenset[str]:
+    """Read API keys, one a line or comma-separated, into their digests; `#` begins a comment.
+
+    Raises
+    ------
+    ConfigError
+        When a key is too short to be secret.
+    """
+    plain = [line.partition("#")[0] for line in lines.splitlines()]
+    keys = [key for line in plain for key in re.split(r"[\s,]+", line) if key]
+    if any(len(key) < 16 for key in keys):
+        raise ConfigError(
+            "An API key is shorter than 16 characters.",
+            'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+        )
+    return frozenset(map(digest, keys))
+
+
+def digest(key: str) -> str:
+    """Hash an API key, so that comparing takes the same time whatever its length."""
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def check_bind(host: str, keys: frozenset[str], unprotected: bool) -> None:
+    """See that nothing is open to the network by accident.
+
+    Raises
+    ------
+    ConfigError
+        When `host` is more than this machine and there are no keys.
+    """
+    if keys or unprotected or is_local(host):
+        return
+    raise ConfigError(
+        f"Bound to {host}, the service could be asked and changed by whoever reaches the port.",
+        f"Set keys (${KEYS_VARIABLE} or --api-keys FILE), or say --unprotected where something"
+        " else guards it.",
+    )
+
+
+def is_local(host: str) -> bool:
+    """Whether a host name or address is this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

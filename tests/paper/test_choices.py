@@ -1,0 +1,46 @@
+"""What the paper leaves open: the variants are what their names say."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.paper.cell import Bench
+from lite_llm4rec.paper.choices import BY_ITEM, CHOICES, KEPT, choices, ties_by_item
+from lite_llm4rec.paper.reproduce import reproduce
+from lite_llm4rec.paper.systems import train_system
+from tests.paper.test_reproduce import bench  # noqa: F401
+
+SILENT = [].append
+
+
+def test_ties_are_ordered_by_item_and_nothing_else(small_ring: Dataset):
+    log = small_ring.interactions
+    tied = replace(log, times=np.repeat(np.arange(len(log) // 2), 2))  # pairs of equal times
+    found = ties_by_item(replace(small_ring, interactions=tied)).interactions
+    pairs, before = found.items.reshape(-1, 2), log.items.reshape(-1, 2)
+    assert (pairs[:, 0] <= pairs[:, 1]).all()
+    assert (np.sort(before, 1) == pairs).all()
+    same = ties_by_item(replace(small_ring, interactions=log)).interactions
+    assert (same.items == log.items).all()  # no ties
+
+
+def test_seen_items_kept_reads_the_base_s_run(bench: Bench):  # noqa: F811
+    cells = {cell.row: cell for cell in choices("ml-1m", [0])}
+    assert len(cells) == len(CHOICES) + 2
+    reproduce([cells[KEPT]], bench, SILENT)
+    assert "wants the run" in json.loads(cells[KEPT].record(bench).read_text())["missing"]
+    reproduce([cells["ids alone"], cells[BY_ITEM]], bench, SILENT)
+    assert cells["ids alone"].is_done(bench) and cells[BY_ITEM].is_done(bench)
+
+
+def test_seen_items_kept(bench: Bench):  # noqa: F811
+    own = replace(CHOICES[0], settings=('model.items="id"',))  # no text model here
+    cells = {cell.row: cell for cell in choices("ml-1m", [0])}
+    base = replace(cells[CHOICES[0].row], measure=partial(train_system, own))
+    reproduce([base, cells[KEPT]], bench, SILENT)
+    removed, kept = (json.loads(cell.record(bench).read_text()) for cell in (base, cells[KEPT]))
+    assert removed["protocol"]["seen_filter"] and not kept["protocol"]["seen_filter"]
+    assert kept["metrics"]["recall@10"] <= removed["metrics"]["recall@10"]

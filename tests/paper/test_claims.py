@@ -1,0 +1,66 @@
+"""A claim's verdict follows the records."""
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from lite_llm4rec.paper.cell import Bench, Cell
+from lite_llm4rec.paper.claims import CLAIMS, NO, PART, WAITING, YES, Evidence, claimed_pairs
+from lite_llm4rec.paper.pairs import write_pairs
+from lite_llm4rec.records import write_values
+
+
+def verdict(records: Path, says: str) -> str:
+    (claim,) = [claim for claim in CLAIMS if claim.says.startswith(says)]
+    return claim.judge(Evidence(records))[0]
+
+
+@pytest.mark.parametrize(("lite", "found"), [(1.0, YES), (10.0, NO)])
+def test_a_ratio_is_judged(tmp_path: Path, lite: float, found: str):
+    values = {"POD": 300.0, "Lite-LLM4Rec": lite}
+    path = tmp_path / "table5" / "ml-1m.time.json"
+    write_values(path, values, {"dataset": "ml-1m", "row": "time"})
+    assert verdict(tmp_path, "A batch is ranked") == found
+
+
+def test_nothing_is_said_of_what_was_not_measured(tmp_path: Path):
+    assert verdict(tmp_path, "A batch is ranked") == WAITING
+    assert verdict(tmp_path, "Beam search") == WAITING
+    assert verdict(tmp_path, "Lite-LLM4Rec is better than every") == WAITING
+
+
+def test_the_paper_s_arithmetic(tmp_path: Path):
+    told = {claim.says: claim.judge(Evidence(tmp_path))[1] for claim in CLAIMS}
+    assert "P5 on amazon-toys-2018: 0.51" in told["P5's row on Toys."]
+    assert told["P5's row on Toys."].count(":") == 1  # the one row that cannot be
+    assert "99.72%" in told["97.28 % less time."]
+    assert "Recall@20 0.1447 < FDSA 0.1500" in told["Better throughout."]
+
+
+def run(bench: Bench, row: str, ranks: list[int]) -> Cell:
+    """Make a run folder's table of cases with these ranks, 100 users for each."""
+    cell = Cell("table4", "ml-1m", row, lambda cell, bench: None, 0)
+    folder = bench.runs / cell.exhibit / cell.name
+    folder.mkdir(parents=True)
+    users = np.arange(100 * len(ranks))
+    table = pa.table({"user_id": users, "target_id": users, "rank": np.repeat(ranks, 100)})
+    pa.parquet.write_table(table, folder / "test_cases.parquet")
+    return cell
+
+
+def test_better_is_a_paired_test(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    cells = [
+        run(bench, "Lite-LLM4Rec small, sampling", [1, 1, 50]),
+        run(bench, "SASRec", [1, 50, 50]),
+        run(bench, "FDSA", [1, 1, 1]),
+    ]
+    write_pairs(claimed_pairs(), cells, bench)
+    (test,) = Evidence(bench.records).tests("table4", "Lite-LLM4Rec small, sampling", "SASRec")
+    assert test["values"]["difference"] == pytest.approx(1 / 3)
+    assert 0 < test["values"]["low"] < 1 / 3 < test["values"]["high"]
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART
+    assert verdict(bench.records, "Lite-LLM4Rec is better than Light") == WAITING

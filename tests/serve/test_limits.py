@@ -1,0 +1,156 @@
+"""Whatever comes in, what goes out is a clear refusal."""
+
+import json
+import time
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from lite_llm4rec.serve import middleware
+from lite_llm4rec.serve.settings import MAX_BODY_BYTES, MAX_HISTORY
+from tests.serve.conftest import Serving
+
+JSON = {"content-type": "application/json"}
+
+
+def send(client: TestClient, body: str | bytes, path: str = "/recommend") -> Any:
+    return client.post(path, content=body, headers=JSON)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"history": ["i05"], "k": -1},
+        {"history": ["i05"], "k": 10**30},
+        {"history": ["i05"], "k": 1.5},
+        {"history": ["i05"], "k": "many"},
+        {"history": [10**30]},
+        {"history": [-(2**63)]},
+        {"history": [1.5]},
+        {"history": [True]},
+        {"history": [None]},
+        {"history": [""]},
+        {"history": ["x" * 257]},
+        {"history": ["\0"]},
+        {"history": [["i05"]]},
+        {"history": [{"text": ""}]},
+        {"history": [{"text": "x" * 4001}]},
+        {"history": [{"text": "x", "more": 1}]},
+        {"history": [{"text": f"t{number}"} for number in range(65)]},
+        {"history": "i05"},
+        {"history": ["i05"], "user": "u"},
+        {},
+        {"history": ["i05"], "where": {"colour": "red"}},
+        {"history": ["i05"], "where": {"kind": 3}},
+        {"history": ["i05"], "unknown": "guess"},
+        {"history": ["i05"], "hsitory": 1},
+        {"user": {"id": 1}},
+        [],
+        None,
+        "text",
+    ],
+)  # fmt: skip
+def test_wrong_requests_are_refused_in_words(client: TestClient, body: Any):
+    refused = send(client, json.dumps(body))
+    assert refused.status_code == 422
+    assert set(refused.json()) == {"detail", "remedy", "request_id"}
+    assert 0 < len(refused.json()["detail"]) < 2500
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b"{", b"\xff\xfe", b'{"history": [NaN]}', b'{"history": ["\\ud800"]}',
+        b'{"\\ud800": 1}', b"[" * 100_000, b"1" * 5000, b'{"history": [' + b"1" * 5000 + b"]}",
+        b'{"history": ["i05"], "k": 1e999}',
+    ],
+)  # fmt: skip
+def test_what_is_no_json_is_refused_too(client: TestClient, body: bytes):
+    assert send(client, body).status_code in (400, 422)
+
+
+def test_unicode_is_taken_as_it_is(client: TestClient):
+    name = "naïve 漢字 🎬 \u202e\u0000"[:-1]
+    added = {"items": [{"id": name, "fields": {"title": name}}]}
+    assert client.post("/items", json=added).status_code == 201
+    event = {"events": [{"user": name, "item": name}]}
+    assert client.post("/events", json=event).json() == {"recorded": 1, "unknown_items": 0}
+    assert client.post("/recommend", json={"user": name}).status_code == 200
+    assert client.get(f"/users/{name}").json() == {"history": [name]}
+
+
+def test_a_history_of_a_million_items_is_refused_before_it_is_read(client: TestClient):
+    history = ["i05"] * 1_000_000
+    started = time.perf_counter()
+    refused = send(client, json.dumps({"history": history}))
+    assert refused.status_code == 413
+    assert f"{MAX_BODY_BYTES:,}" in refused.json()["detail"]
+    assert time.perf_counter() - started < 2
+    shorter = send(client, json.dumps({"history": history[: MAX_HISTORY + 1]}))
+    assert shorter.status_code == 422 and f"{MAX_HISTORY}" in shorter.json()["detail"]
+    assert send(client, json.dumps({"history": history[:MAX_HISTORY]})).status_code == 200
+
+
+def test_a_body_without_a_length_is_cut_off(client: TestClient):
+    sent = 0
+
+    def parts() -> Any:
+        nonlocal sent
+        for _ in range(200):
+            sent += 1
+            yield b" " * 65_536
+
+    refused = client.post("/recommend", content=parts(), headers=JSON)
+    assert refused.status_code == 413
+    assert int(refused.headers["content-length"]) > 0
+
+
+def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    import asyncio
+
+    monkeypatch.setattr(middleware, "BODY_SECONDS", 0.05)
+
+    async def never() -> Any:
+        await asyncio.sleep(10)
+
+    with pytest.raises(middleware.TooSlowBody):
+        asyncio.run(middleware._read_body({}, never))
+
+
+def test_a_full_queue_says_when_to_come_back(serving: Serving):
+    with serving(queue=4) as client:
+        requests = [{"history": ["i05"]}] * 5
+        refused = client.post("/recommend/batch", json={"requests": requests})
+        assert refused.status_code == 429
+        assert int(refused.headers["retry-after"]) > 0
+        fits = client.post("/recommend/batch", json={"requests": requests[:4]})
+        assert len(fits.json()["results"]) == 4
+
+
+def test_too_slow_an_answer_says_when_to_come_back(serving: Serving):
+    with serving(timeout=0.2) as client:
+        served = client.app.state.service.served  # type: ignore[attr-defined]
+        recommend = served.runtime.recommend
+
+        def slow(*args: Any, **options: Any) -> Any:
+            time.sleep(0.5)
+            return recommend(*args, **options)
+
+        served.runtime.recommend = slow
+        refused = client.post("/recommend", json={"history": ["i05"]})
+        assert refused.status_code == 503
+        assert int(refused.headers["retry-after"]) > 0
+        served.runtime.recommend = recommend
+        time.sleep(0.5)
+        assert client.post("/recommend", json={"history": ["i05"]}).status_code == 200
+
+
+def test_a_fault_of_ours_is_told_without_its_insides(serving: Serving):
+    with serving() as client:
+        served = client.app.state.service.served  # type: ignore[attr-defined]
+        served.runtime.recommend = lambda *args, **options: 1 / 0
+        answer = client.post("/recommend", json={"history": ["i05"]})
+        assert answer.status_code == 500
+        assert "Zero" not in answer.text
+        assert answer.json()["request_id"] == answer.headers["x-request-id"]

@@ -1,0 +1,105 @@
+"""A new run folder is taken up while requests come; what was added at run time is accounted for."""
+
+import shutil
+import threading
+from pathlib import Path
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from lite_llm4rec.recommender import Recommender
+from tests.conftest import untrained
+from tests.serve.conftest import Serving, served_run
+
+
+def add(client: TestClient, *names: str) -> None:
+    items = [{"id": name, "fields": {"title": f"Thing {name}"}} for name in names]
+    assert client.post("/items", json={"items": items}).status_code == 201
+
+
+def first_ids(client: TestClient) -> list[Any]:
+    found = client.post("/recommend", json={"history": ["i05", "i06"], "k": 8}).json()
+    return [item["id"] for item in found["items"]]
+
+
+def test_no_request_fails_while_the_run_is_changed_again_and_again(
+    serving: Serving, run_folder: Path, text_model: Path
+):
+    other = served_run(text_model, seed=1)
+    wanted = {
+        tuple(run.recommend([["i05", "i06"]], k=8).ids[0])
+        for run in (Recommender.load(run_folder), other)
+    }
+    assert len(wanted) == 2
+    seen: set[tuple[Any, ...]] = set()
+    failures: list[Any] = []
+    stop = threading.Event()
+
+    def ask(client: TestClient) -> None:
+        while not stop.is_set():
+            answer = client.post("/recommend", json={"history": ["i05", "i06"], "k": 8})
+            if answer.status_code != 200:
+                failures.append(answer.text)
+                return
+            seen.add(tuple(item["id"] for item in answer.json()["items"]))
+
+    with serving() as client:
+        threads = [threading.Thread(target=ask, args=(client,)) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for seed in (1, 0, 1):
+            served_run(text_model, seed=seed).save(run_folder)
+            assert client.post("/admin/reload").status_code == 200
+        assert tuple(first_ids(client)) == tuple(other.recommend([["i05", "i06"]], k=8).ids[0])
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert not failures
+    assert seen == wanted
+
+
+def test_added_items_survive_or_are_told_of(
+    serving: Serving, run_folder: Path, text_model: Path, small_ring
+):
+    with serving() as client:
+        add(client, "i20", "i21", "new")
+        client.post("/items/retire", json={"items": ["new", "i03"]})
+        told = client.post("/admin/reload").json()
+        assert told == {"run": "run", "items": 23, "added": 3, "in_run": 0, "refused": {}}
+        served_run(text_model, items=22).save(run_folder)
+        told = client.post("/admin/reload").json()
+        assert told == {"run": "run", "items": 23, "added": 1, "in_run": 2, "refused": {}}
+        assert client.get("/items/new").json()["retired"]
+        assert client.get("/items/i03").json()["retired"]
+        untrained(small_ring).save(run_folder)  # the paper's model, which takes no items
+        told = client.post("/admin/reload").json()
+        assert told["items"] == 20 and told["added"] == 0
+        assert set(told["refused"]) == {"i20", "i21", "new"}
+        served_run(text_model).save(run_folder)
+        assert client.post("/admin/reload").json()["added"] == 3
+
+
+def test_a_broken_folder_is_refused_and_the_old_run_goes_on(serving: Serving, run_folder: Path):
+    with serving() as client:
+        before = first_ids(client)
+        (run_folder / "model.safetensors").write_bytes(b"broken")
+        refused = client.post("/admin/reload")
+        assert refused.status_code == 409 and "model.safetensors" in refused.json()["detail"]
+        shutil.rmtree(run_folder)
+        assert client.post("/admin/reload").status_code == 409
+        assert first_ids(client) == before
+        page = client.get("/metrics").text
+        assert 'lite_llm4rec_reloads_total{result="failed"} 2.0' in page
+
+
+def test_a_link_is_followed_anew(serving: Serving, run_folder: Path, text_model: Path, tmp_path):
+    link = tmp_path / "current"
+    link.symlink_to(run_folder, target_is_directory=True)
+    other = served_run(text_model, seed=1).save(tmp_path / "other")
+    with serving(folder=link) as client:
+        assert client.get("/info").json()["run"] == "run"
+        link.unlink()
+        link.symlink_to(other, target_is_directory=True)
+        assert client.post("/admin/reload").json()["run"] == "other"
+        wanted = Recommender.load(other).recommend([["i05", "i06"]], k=8).ids[0]
+        assert first_ids(client) == wanted

@@ -1,0 +1,68 @@
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, text
+
+from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
+from lite_llm4rec.serve.changes import Change, append, read_after
+from lite_llm4rec.serve.store import open_database, ping
+from lite_llm4rec.serve.tables import metadata
+
+
+def test_the_migrations_make_the_tables(database: Engine):
+    with database.connect() as connection:
+        options = {"version_table": "lite_llm4rec_version"}
+        assert (
+            compare_metadata(MigrationContext.configure(connection, opts=options), metadata) == []
+        )
+
+
+def test_a_database_is_opened_again_and_by_many_at_once(database_url: str):
+    with ThreadPoolExecutor(4) as pool:
+        engines = list(pool.map(open_database, [database_url] * 4))
+    append(engines[0], [Change("retire", "a")])
+    for engine in engines:
+        ping(engine)
+        assert [change.item for change in read_after(engine, 0)] == ["a"]
+        engine.dispose()
+
+
+def test_a_newer_database_is_refused(database: Engine, database_url: str):
+    with database.begin() as connection:
+        connection.execute(text("UPDATE lite_llm4rec_version SET version_num = '9999'"))
+    with pytest.raises(StoreError, match="upgrade"):
+        open_database(database_url)
+
+
+@pytest.mark.parametrize("url", ["nothing", "oracle+none://x", "mysql://x/y"])
+def test_what_is_no_url_is_refused(url: str):
+    with pytest.raises((ConfigError, MissingExtraError)):
+        open_database(url)
+
+
+def test_a_server_that_is_away_is_told():
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+
+def test_without_the_driver_the_extra_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtraError, match="postgres"):
+        open_database("postgresql+psycopg://nobody@127.0.0.1:1/none")
+
+
+def test_changes_come_back_as_they_were_in_order(database: Engine):
+    import numpy as np
+
+    vector = np.array([0.5, -1.25], np.float32)
+    append(database, [Change("add", "é", {"title": "Ä 漢"}, vector, "mini"), Change("retire", "b")])
+    append(database, [Change("restore", "b")])
+    first, *rest = read_after(database, 0)
+    assert (first.item, first.fields, first.encoder) == ("é", {"title": "Ä 漢"}, "mini")
+    assert first.vector is not None and first.vector.tolist() == vector.tolist()
+    assert [(one.kind, one.item) for one in rest] == [("retire", "b"), ("restore", "b")]
+    assert read_after(database, rest[0].number) == [rest[1]]
+    assert read_after(database, rest[1].number) == []
