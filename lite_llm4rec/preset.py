@@ -17,6 +17,7 @@ from lite_llm4rec.models import (
     PretrainedModel,
     PromptEncoderConfig,
 )
+from lite_llm4rec.text.encoder import Pooling
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
 from lite_llm4rec.train import StageConfig
 
@@ -33,8 +34,8 @@ class TextConfig:
     ----------
     model : str
         The Item LLM: a Hub name, a local folder or the packaged MiniLM.
-    pooling : "mean", "pooler" or "cls", optional
-        None takes the model's own (sentence-transformers), else the mean.
+    pooling : "mean", "pooler", "cls" or "weightedmean", optional
+        See `ItemLLM`. None takes the model's own (sentence-transformers), else the mean.
     max_tokens : int
         Longer texts are cut.
     template : str
@@ -43,7 +44,7 @@ class TextConfig:
     """
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
-    pooling: Literal["mean", "pooler", "cls"] | None = None
+    pooling: Pooling | None = None
     max_tokens: int = 64
     template: str = TEMPLATE_VERSION
     precision: Literal["fp32", "bf16"] = "fp32"

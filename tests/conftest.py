@@ -16,6 +16,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.item_vectors import catalogue_facts
 from lite_llm4rec.models import MODELS, LiteConfig
+from lite_llm4rec.models.id_text import digit_tokenizer
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.train import StageConfig
@@ -118,6 +119,18 @@ def text_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("text-model")
     T5EncoderModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny T5's config and a tokenizer of digits, without weights, as a folder."""
+    folder, tokenizer = tmp_path_factory.mktemp("models") / "t5", digit_tokenizer()
+    T5Config(
+        vocab_size=len(tokenizer), d_model=32, d_kv=8, num_heads=4, d_ff=64, num_layers=1,
+        decoder_start_token_id=0,
+    ).save_pretrained(folder)  # fmt: skip
     tokenizer.save_pretrained(folder)
     return folder
 

@@ -52,7 +52,10 @@ def results(
 def reproduce(
     what: Annotated[
         list[str],
-        typer.Argument(help="table1 … table7, figure2, figure4, figure5; or all."),
+        typer.Argument(
+            help="table1 … table7, figure2, figure4, figure5; choices, length, redundancy, clocks,"
+            " batch, cost, size, pooling; or all."
+        ),
     ],
     data: Annotated[str, typer.Option(help="A named data set.")] = "ml-1m",
     seeds: Annotated[str, typer.Option(help="Seeds, comma-separated.")] = "0",
@@ -75,7 +78,8 @@ def reproduce(
 ) -> None:
     """Measure the paper's tables and figures cell by cell, and write pages beside its numbers.
 
-    Cells that have a record are not measured again; a call that was killed goes on.
+    Cells that have a record are not measured again; a call that was killed goes on. One that fails
+    says why and does not end the others; then the status is 1.
     """
     from lite_llm4rec.paper.cell import Bench
     from lite_llm4rec.paper.claims import claimed_pairs
@@ -90,9 +94,16 @@ def reproduce(
     seconds = None if budget is None else 60 * budget
     bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)
     wanted = cells(what, data, option.numbers(seeds), also or ())
-    measure(wanted, bench, console)
+    failed = measure(wanted, bench, _say)
     write_pairs(claimed_pairs(), wanted, bench)
     for page in write_report(records, out):
         console.print(f"{page} written")
     if not can_plot():
         console.print("No plots: pip install 'lite-llm4rec[plots]'", markup=False)
+    if failed:
+        console.print(f"{len(failed)} failed: {', '.join(cell.name for cell in failed)}")
+        raise typer.Exit(1)
+
+
+def _say(line: str) -> None:
+    console.print(line, markup=False, highlight=False)

@@ -278,7 +278,22 @@ class GenerativeRec(GenerativeModel):
         scores : torch.Tensor
             (batch, k).
         """
-        states, visible = self._encode(prompts, task)
+        tokens, scores = self.search(*self._encode(prompts, task), k, tries)
+        return [self.text_of(row) for row in tokens], scores
+
+    @torch.no_grad()
+    def search(
+        self, states: torch.Tensor, mask: torch.Tensor, k: int, tries: Sequence[IdTrie] = ()
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Run the beam search over what `encode` gave.
+
+        Returns
+        -------
+        tokens : torch.Tensor
+            (batch · k, tokens), each prompt's best first.
+        scores : torch.Tensor
+            (batch, k).
+        """
         catalogue = self.catalogue()
         if self.config.constrained and not tries:
             tries = [catalogue.trie]
@@ -288,7 +303,7 @@ class GenerativeRec(GenerativeModel):
             longest = max(longest, self.config.max_target_tokens)
         found = self.t5.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=states),
-            attention_mask=visible.long(),
+            attention_mask=mask.long(),
             num_beams=max(self.config.beams, k),
             num_return_sequences=k,
             max_new_tokens=longest,
@@ -301,7 +316,7 @@ class GenerativeRec(GenerativeModel):
             output_scores=True,
         )
         scores = found.sequences_scores.reshape(len(states), k).float().cpu()
-        return [self.text_of(row) for row in found.sequences[:, 1:].cpu()], scores
+        return found.sequences[:, 1:].cpu(), scores
 
     def text_of(self, tokens: torch.Tensor) -> str:
         """Read tokens, (tokens,), as text."""

@@ -35,6 +35,8 @@ class Bench:
     t5 : str
         T5-small: a Hub name, or a local folder. What draws its weights anew needs no more than
         its config and tokenizer.
+    vectors : Path or None
+        MiniLM's item vectors, as `read_vectors` takes them, for where its weights are not.
     given : Dataset, optional
         Taken in place of any named data set.
     """
@@ -45,6 +47,7 @@ class Bench:
     budget: float | None = None
     device: str = "cpu"
     t5: str = "google-t5/t5-small"
+    vectors: Path | None = None
     given: Dataset | None = None
 
     def __post_init__(self) -> None:
@@ -53,8 +56,14 @@ class Bench:
 
     @property
     def t5_name(self) -> str:
-        """What records call it."""
-        return Path(self.t5).name
+        """What records call T5-small: of a local folder its name alone."""
+        return Path(self.t5).name if self.t5_folder else self.t5
+
+    @property
+    def t5_folder(self) -> Path | None:
+        """Where T5-small lies, if it is a local folder."""
+        folder = Path(self.t5).expanduser()
+        return folder if folder.is_dir() else None
 
     def dataset(self, name: str) -> Dataset:
         """Load a named data set; the last one is kept."""
@@ -79,6 +88,8 @@ class Cell:
         None where nothing is drawn.
     paper : dict
         The paper's numbers for it, by name.
+    gpu : bool
+        Whether it is too large for a CPU.
     """
 
     exhibit: str
@@ -87,6 +98,7 @@ class Cell:
     measure: Callable[["Cell", Bench], None]
     seed: int | None = None
     paper: dict[str, float] = field(default_factory=dict)
+    gpu: bool = False
 
     @property
     def name(self) -> str:

@@ -12,7 +12,7 @@ from lite_llm4rec.evaluate import Evaluation
 from lite_llm4rec.fine_tune import fine_tune
 from lite_llm4rec.models import GenerativeRec, Popularity, title
 from lite_llm4rec.paper.cell import Bench, Cell
-from lite_llm4rec.paper.systems import System, preset_of, run_system
+from lite_llm4rec.paper.systems import System, preset_of, public_settings, run_system
 from lite_llm4rec.preset import preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
@@ -106,6 +106,6 @@ def _write(found: Evaluation, recommender: Recommender, cell: Cell, bench: Bench
             **cell.about(),
             "budget": bench.budget,
             "stages": stages,
-            "settings": to_dict(preset),
+            "settings": public_settings(preset, bench),
         },
     )

@@ -6,7 +6,7 @@ search here is held to ids of the catalogue.
 """
 
 import statistics
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,14 +14,17 @@ from typing import Any
 import numpy as np
 import torch
 
+from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.batching import pad
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.split import Split, leave_one_out
+from lite_llm4rec.data.split import Split, Targets, leave_one_out
 from lite_llm4rec.errors import DownloadError
-from lite_llm4rec.models import MODELS, CatalogueFacts, GenerativeRec, SequenceModel
+from lite_llm4rec.item_vectors import catalogue_facts
+from lite_llm4rec.models import MODELS, GenerativeRec, SequenceModel
+from lite_llm4rec.models.backbone import read_config
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.timing import side_by_side
-from lite_llm4rec.preset import load_preset
+from lite_llm4rec.preset import Preset, load_preset
 from lite_llm4rec.rank import top_k
 from lite_llm4rec.records import write_values
 
@@ -29,6 +32,7 @@ Tensors = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # users, items, mask
 BATCH = 32  # users, as in the paper
 LIST = 20
 MILLISECONDS = "ms per batch of 32 users"
+NO_ATTRIBUTES = "the items have no attributes"
 HELD = ("model.constrained=true",)
 SHORT = ("model.history_length=20",)
 GENERATIVE = {"P5": "p5/t5-small", "POD": "pod/t5-small"}
@@ -41,6 +45,11 @@ class Timed:
     preset: str
     settings: tuple[str, ...] = ()
     t5: bool = True
+
+    def load(self, t5: str) -> Preset:
+        """Return its settings, with weights drawn anew where it has T5-small's shape."""
+        shape = [f'model.backbone="{t5}"', "model.from_scratch=true"] if self.t5 else []
+        return load_preset(self.preset, [*shape, *self.settings])
 
 
 BERT4REC = {"BERT4Rec": Timed("bert4rec/long", SHORT, t5=False)}
@@ -60,18 +69,25 @@ def build(timed: Timed, dataset: Dataset, split: Split, t5: str) -> Any:
     Raises
     ------
     NotHereError
-        When T5-small's tokenizer cannot be had.
+        When T5-small's tokenizer cannot be had, or the items have no attributes to learn from.
     """
-    shape = [f'model.backbone="{t5}"', "model.from_scratch=true"] if timed.t5 else []
-    config = load_preset(timed.preset, [*shape, *timed.settings]).model
-    counts = torch.from_numpy(split.train_counts().astype(np.int64))
-    vectors = torch.randn(len(counts), 512)
-    titles = dataset.catalogue.titles()
-    facts = CatalogueFacts(vectors, counts, split=split, titles=titles)
+    if lacks_attributes(timed, dataset, t5):
+        raise NotHereError(NO_ATTRIBUTES)
+    preset = timed.load(t5)
+    counts = split.train_counts().astype(np.int64)
     try:
-        return MODELS[config.kind].create(config, facts).eval()
+        width = read_config(t5, from_scratch=True, shape={}).hidden_size if preset.reads_text else 0
+        vectors = np.random.default_rng(0).normal(size=(len(counts), width)).astype(np.float32)
+        facts = catalogue_facts(dataset, preset, vectors, counts, split)
+        return MODELS[preset.model.kind].create(preset.model, facts).eval()
     except DownloadError as error:
         raise NotHereError(f"T5-small's tokenizer is not at hand: {error}") from error
+
+
+def lacks_attributes(timed: Timed, dataset: Dataset, t5: str) -> bool:
+    """Whether a system learns from what these items do not have."""
+    reads = getattr(timed.load(t5).model, "reads_attributes", False)
+    return reads and not read_attributes(dataset.catalogue).names
 
 
 @torch.no_grad()
@@ -84,13 +100,22 @@ def recommend(model: Any, batch: Tensors) -> torch.Tensor:
     return top_k(model.user_vectors(items, mask), model.item_matrix(), LIST)[0]
 
 
-def first_batch(split: Split, history_length: int, device: str) -> Tensors:
-    """Take the first 32 test users and their histories."""
-    cases = split.test.take(np.arange(min(BATCH, len(split.test))))
+def first_cases(split: Split, size: int = BATCH) -> Targets:
+    """Take the first test users; where there are fewer, they come again."""
+    return split.test.take(np.resize(np.arange(len(split.test)), size))
+
+
+def batch_of(split: Split, cases: Targets, history_length: int, device: str) -> Tensors:
+    """Put the users of these cases and their latest items side by side."""
     starts = np.maximum(cases.starts, cases.positions - history_length)
     items, mask = pad(split.interactions.items, starts, cases.positions)
     users = torch.from_numpy(cases.users.astype(np.int64))
     return users.to(device), items.to(device), mask.to(device)
+
+
+def turns(device: str) -> int:
+    """How often each system is run."""
+    return 5 if device == "cuda" else 3
 
 
 def time_systems(systems: Mapping[str, Timed], cell: Cell, bench: Bench) -> None:
@@ -100,42 +125,39 @@ def time_systems(systems: Mapping[str, Timed], cell: Cell, bench: Bench) -> None
     works: dict[str, Callable[[], object]] = {}
     for name, timed in systems.items():
         model = build(timed, dataset, split, bench.t5).to(bench.device)
-        batch = first_batch(split, model.history_length, bench.device)
+        batch = batch_of(split, first_cases(split), model.history_length, bench.device)
         works[name] = partial(recommend, model, batch)
-    turns = 5 if bench.device == "cuda" else 3
-    seconds = side_by_side(works, turns, bench.device)
-    write_values(
-        cell.record(bench),
-        {name: 1000 * value for name, value in seconds.items()},
-        {
-            **cell.about(),
-            "unit": MILLISECONDS,
-            "turns": turns,
-            "t5": bench.t5_name,
-        },
-    )
+    _write_times(cell, bench, side_by_side(works, turns(bench.device), bench.device))
 
 
 def time_parts(name: str, cell: Cell, bench: Bench) -> None:
     """Time what a generative system does to a batch: write the prompt, encode, search, read."""
     dataset = bench.dataset(cell.data)
     split = leave_one_out(dataset.interactions)
-    model = build(Timed(GENERATIVE[name], HELD), dataset, split, bench.t5).to(bench.device)
-    batch = first_batch(split, model.history_length, bench.device)
+    model = build(WRITERS[name], dataset, split, bench.t5).to(bench.device)
+    batch = batch_of(split, first_cases(split), model.history_length, bench.device)
     written = model.prompts_of(*batch)
-    seconds = side_by_side(
-        {
-            "data preparation": partial(model.prompts_of, *batch),
-            "encoder": partial(model.encode, written),
-            "whole": partial(recommend, model, batch),
-        },
-        3,
-        bench.device,
-    )
-    whole = seconds.pop("whole")
-    values = {**seconds, "beam search and reading": whole - sum(seconds.values())}
-    details = {**cell.about(), "unit": MILLISECONDS, "t5": bench.t5_name}
-    write_values(cell.record(bench), {key: 1000 * part for key, part in values.items()}, details)
+    with torch.no_grad():
+        states = model.encode(written)
+    works: dict[str, Callable[[], object]] = {
+        "data preparation": partial(model.prompts_of, *batch),
+        "encoder": partial(model.encode, written),
+        "beam search and reading": lambda: read(model, *model.search(*states, LIST)),
+    }
+    _write_times(cell, bench, side_by_side(works, turns(bench.device), bench.device))
+
+
+def read(model: GenerativeRec, tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+    """Read the items out of what a beam search wrote, (batch, 20)."""
+    return model.catalogue().read([model.text_of(row) for row in tokens], scores).items
+
+
+def _write_times(cell: Cell, bench: Bench, seconds: Mapping[str, Sequence[float]]) -> None:
+    """Write each system's median, and every turn, of which the report makes ratios."""
+    each = {name: [1000 * value for value in values] for name, values in seconds.items()}
+    details = {**cell.about(), "unit": MILLISECONDS, "turns": each, "t5": bench.t5_name}
+    medians = {name: statistics.median(values) for name, values in each.items()}
+    write_values(cell.record(bench), medians, details)
 
 
 def count_tokens(cell: Cell, bench: Bench) -> None:
@@ -165,10 +187,8 @@ def _lengths(model: GenerativeRec, split: Split) -> tuple[float, float]:
     padded, plain = [], []
     for first in range(0, len(split.test), BATCH):
         cases = split.test.take(np.arange(first, min(first + BATCH, len(split.test))))
-        starts = np.maximum(cases.starts, cases.positions - model.history_length)
-        items, mask = pad(split.interactions.items, starts, cases.positions)
-        users = torch.from_numpy(cases.users.astype(np.int64))
-        lengths = model.prompts_of(users, items, mask).mask.sum(1)
+        batch = batch_of(split, cases, model.history_length, "cpu")
+        lengths = model.prompts_of(*batch).mask.sum(1)
         padded += [int(lengths.max())] * len(lengths)
         plain += lengths.tolist()
     return statistics.mean(padded), statistics.mean(plain)

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from lite_llm4rec.errors import ConfigError, nearest
+from lite_llm4rec.paper import studies
 from lite_llm4rec.paper.cell import Cell
 from lite_llm4rec.paper.choices import choices
 from lite_llm4rec.paper.choosing import choose
@@ -193,11 +194,24 @@ def figure4(data: str, seeds: Seeds) -> list[Cell]:
 def figure5(data: str, seeds: Seeds) -> list[Cell]:
     """Top-N, of which the paper has bars without numbers."""
     return [
-        Cell("figure5", data, f"{system.row}, {form}", partial(choose, system, history), seed)
+        Cell(
+            "figure5", data, f"{system.row}, {form}", partial(choose, system, history), seed,
+            gpu=system.gpu,
+        )
         for system in CHOOSERS
         for form, history in FORMS.items()
         for seed in seeds
-    ]
+    ]  # fmt: skip
+
+
+def size(data: str, seeds: Seeds) -> list[Cell]:
+    """Recommendation LLMs of other depths: time and quality."""
+    return [*studies.size(data, seeds), *_trained("size", data, studies.DEPTHS, seeds)]
+
+
+def pooling(data: str, seeds: Seeds) -> list[Cell]:
+    """Other ways from an item's tokens to its vector: quality."""
+    return _trained("pooling", data, studies.POOLINGS, seeds)
 
 
 EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
@@ -212,6 +226,13 @@ EXHIBITS: dict[str, Callable[[str, Seeds], list[Cell]]] = {
     "figure4": figure4,
     "figure5": figure5,
     "choices": choices,
+    "length": studies.length,
+    "redundancy": studies.redundancy,
+    "clocks": studies.clocks,
+    "batch": studies.batch,
+    "cost": studies.cost,
+    "size": size,
+    "pooling": pooling,
 }
 
 
@@ -243,5 +264,6 @@ def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -
     for system in systems:
         paper = dict(system.published.get(data, {}))
         work = partial(train_system, system)
-        found += [Cell(exhibit, data, system.row, work, seed, paper) for seed in seeds]
+        named = partial(Cell, exhibit, data, system.row, work, paper=paper, gpu=system.gpu)
+        found += [named(seed=seed) for seed in seeds]
     return found

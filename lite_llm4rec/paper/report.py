@@ -10,8 +10,10 @@ from typing import Any
 from lite_llm4rec.paper import rows as shown
 from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
+from lite_llm4rec.paper.grid import CORNER, show_grid
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import METRICS
+from lite_llm4rec.paper.timing import ratio
 from lite_llm4rec.records import read_folder
 from lite_llm4rec.top_n import METRICS as TOP_N
 from lite_llm4rec.top_n import SHARES as NO_ANSWER
@@ -30,6 +32,13 @@ TITLES = {
     "figure4": "Figure 4: what each component is worth",
     "figure5": "Figure 5: Top-N, the target among 99 items that are the model's input",
     "choices": "What the paper leaves open: how much each choice moves the result",
+    "length": "Time against the length of the input",
+    "redundancy": "How often the same item is encoded",
+    "clocks": "Both clocks: all components, and from input to ranking",
+    "batch": "Time against the size of the batch",
+    "cost": "What each system costs",
+    "size": "Size of the Recommendation LLM",
+    "pooling": "Pooling in the Item LLM",
 }
 COLUMNS = {"figure5": tuple(TOP_N)}  # METRICS where nothing is said
 
@@ -90,10 +99,12 @@ def _data(record: dict[str, Any]) -> str:
 
 def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
     trained = [record for record in records if "metrics" in record or "missing" in record]
-    measured = [record for record in records if record.get("values")]
+    grids = [record for record in records if CORNER in record]
+    measured = [record for record in records if record.get("values") and record not in grids]
     timed = [record for record in measured if record.get("unit") == MILLISECONDS]
     counted = [record for record in measured if record not in timed]
     parts = [f"## {data}", *map(_timed, timed)]
+    parts += [show_grid(list(group)) for _, group in groupby(grids, lambda grid: grid[CORNER])]
     parts += [_counted(counted)] if counted else []
     parts += [_trained(trained, COLUMNS.get(exhibit, METRICS))] if trained else []
     parts += [_samples(record) for record in trained if record.get("samples")]
@@ -123,13 +134,17 @@ def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> li
 def _timed(record: dict[str, Any]) -> str:
     """Put times as ratios to the shortest, which hold on any machine, beside the paper's."""
     ours, paper = record["values"], record["paper"]
-    lines = [f"{record['row']}, {record['unit']}, {shown.place(record)}", ""]
+    lines = [f"{record['row']}, {record['unit']}, {shown.place(record)}; ratios turn by turn, "
+             "their median and range", ""]  # fmt: skip
     lines += ["| | ours | ratio | paper | its ratio |", "|---|---|---|---|---|"]
+    turns = record["turns"]
+    fastest = turns[min(ours, key=ours.__getitem__)]
     for name, value in ours.items():
         known = paper.get(name)
-        ratio = f"{value / min(ours.values()):.1f}×"
+        times = ratio(turns[name], fastest)
+        spread = f"{times.median:.1f}× ({times.low:.1f} – {times.high:.1f})"
         theirs = f"{known / min(paper.values()):.1f}×" if known is not None else ""
-        lines.append(_line([name, f"{value:,.1f}", ratio, f"{known or ''}", theirs]))
+        lines.append(_line([name, f"{value:,.1f}", spread, f"{known or ''}", theirs]))
     return "\n".join(lines)
 
 
@@ -169,6 +184,7 @@ def _remarks(measured: Rows) -> str:
     remarks = []
     if any(stage.get("cut") for record in measured for stage in record["stages"]):
         remarks.append(f"cut at {measured[0]['budget'] / 60:.3g} min")
+    remarks += dict.fromkeys(record["remark"] for record in measured if "remark" in record)
     if "not offered" in measured[0]["metrics"]:
         wrong = mean(sum(record["metrics"][name] for name in NO_ANSWER) for record in measured)
         remarks.append(f"{100 * wrong:.0f} % of its outputs are no candidate, or one again")

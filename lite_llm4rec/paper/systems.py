@@ -4,16 +4,22 @@ A new system is one file in `models/`, its presets, and one entry here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
+from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DownloadError
+from lite_llm4rec.item_vectors import read_vectors
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.published import METRICS, TABLE_4
 from lite_llm4rec.paper.samples import add_samples
 from lite_llm4rec.preset import Preset, load_preset, preset_for
+from lite_llm4rec.text.resolve import MINILM
 from lite_llm4rec.training_run import train_run
 
 Published = Mapping[str, Mapping[str, float]]
@@ -24,7 +30,7 @@ FRESH = "model.from_scratch=true"
 # Without T5's weights its text vectors mean nothing: MiniLM's take their place.
 SCRATCH = (
     FRESH,
-    'text.model="sentence-transformers/all-MiniLM-L6-v2"',
+    f'text.model="{MINILM}"',
 )
 EVERY_PREFIX = ('joint.strategy="all"', 'vector.strategy="all"')
 PAPER_PRESETS = {  # others are trained as ML-1M is
@@ -123,15 +129,19 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
         When it wants a GPU, or weights that cannot be had.
     """
     folder, record = bench.runs / cell.exhibit / cell.name, cell.record(bench)
-    details = {**cell.about(), "budget": bench.budget}
-    run_system(system, cell, bench, folder, bench.budget, record=record, details=details)
+    run_system(system, cell, bench, folder, bench.budget, record)
     add_samples(record, folder, bench.dataset(cell.data))
 
 
 def run_system(
-    system: System, cell: Cell, bench: Bench, folder: Path, seconds: float | None, **record: Any
+    system: System,
+    cell: Cell,
+    bench: Bench,
+    folder: Path,
+    seconds: float | None,
+    record: Path | None = None,
 ) -> None:
-    """Train a system within so many seconds; `record` as `train_run` has it.
+    """Train a system within so many seconds, and write a record if it is to have one.
 
     Raises
     ------
@@ -142,7 +152,51 @@ def run_system(
         raise NotHereError("wants a GPU")
     dataset = bench.dataset(cell.data)
     preset = preset_of(system, dataset, cell.seed or 0, bench.t5)
+    _check_weights(preset, bench)
+    vectors = _brought_vectors(preset, dataset, bench)
+    details: dict[str, Any] = {**cell.about(), "budget": bench.budget}
+    if vectors is not None:
+        preset = replace(preset, joint=None)
+        details["remark"] = "item vectors brought, so no joint stage"
     try:
-        train_run(dataset, preset, folder, device=bench.device, max_seconds=seconds, **record)
+        train_run(
+            dataset,
+            preset,
+            folder,
+            vectors=vectors,
+            device=bench.device,
+            record=record,
+            details={**details, "settings": public_settings(preset, bench)},
+            max_seconds=seconds,
+        )
     except DownloadError as error:
         raise NotHereError(f"weights not at hand: {error}") from error
+
+
+def public_settings(preset: Preset, bench: Bench) -> dict[str, Any]:
+    """Give the settings as records tell them: T5-small by its name, wherever it lies here."""
+    settings = to_dict(preset)
+    for section, key in (("model", "backbone"), ("text", "model")):
+        if settings[section].get(key) == bench.t5:
+            settings[section][key] = bench.t5_name
+    return settings
+
+
+def _check_weights(preset: Preset, bench: Bench) -> None:
+    """See that a folder that gives T5-small more than its shape holds weights."""
+    folder, model = bench.t5_folder, to_dict(preset.model)
+    if folder is None or any(folder.glob("*.safetensors")) or any(folder.glob("*.bin")):
+        return
+    trained = model.get("backbone") == bench.t5 and not model["from_scratch"]
+    if trained or (preset.reads_text and preset.text.model == bench.t5):
+        raise NotHereError(f"weights not at hand: {bench.t5_name} holds none")
+
+
+def _brought_vectors(
+    preset: Preset, dataset: Dataset, bench: Bench
+) -> npt.NDArray[np.float32] | None:
+    """Read MiniLM's item vectors, (N, 384), where they are given and the preset reads them."""
+    plain = preset.text.model == MINILM and preset.text.pooling in (None, "mean")
+    if bench.vectors is None or not preset.reads_text or not plain:
+        return None
+    return read_vectors(bench.vectors, dataset)

@@ -27,7 +27,7 @@ from lite_llm4rec.text.resolve import load_pretrained, read_layout
 
 SENTENCE = "sentence_transformers.models"
 ENCODERS = {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}
-Pooling = Literal["mean", "pooler", "cls"]
+Pooling = Literal["mean", "pooler", "cls", "weightedmean"]
 Precision = Literal["fp32", "bf16"]
 
 
@@ -37,9 +37,10 @@ class ItemLLM(nn.Module):
     Parameters
     ----------
     model : transformers.PreTrainedModel
-    pooling : "mean", "pooler" or "cls"
+    pooling : "mean", "pooler", "cls" or "weightedmean"
         Mean over all tokens that are not padding (special tokens such as `</s>` included: the
-        paper does not say, this is our choice), BERT's pooler output, or the first token.
+        paper does not say, this is our choice), BERT's pooler output, the first token, or the mean
+        weighted by position.
     normalize : bool
         Scale vectors to length 1.
 
@@ -127,17 +128,28 @@ class ItemLLM(nn.Module):
         elif self.pooling == "cls":
             vectors = output.last_hidden_state[:, 0]
         else:
-            vectors = mean_over_tokens(output.last_hidden_state, attention_mask)
+            weights = attention_mask
+            if self.pooling == "weightedmean":
+                weights = position_weights(attention_mask)
+            vectors = mean_over_tokens(output.last_hidden_state, weights)
         return nn.functional.normalize(vectors, dim=-1) if self.normalize else vectors
 
 
-def mean_over_tokens(states: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-    """Average the tokens that are not padding, in fp32: (n, tokens, width) → (n, width).
+def mean_over_tokens(states: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Average tokens by their weights, in fp32: (n, tokens, width), (n, tokens) → (n, width).
 
-    Source: Eq. 3; a text without any token gives zeros.
+    Source: Eq. 3, where the weights are 1, and 0 at padding; a text without any token gives zeros.
     """
-    weight = attention_mask.unsqueeze(-1).float()
+    weight = weights.unsqueeze(-1).float()
     return (states.float() * weight).sum(1) / weight.sum(1).clamp(min=1)
+
+
+def position_weights(attention_mask: torch.Tensor) -> torch.Tensor:
+    """Weigh each token by its place in its text, from 1; padding by 0: (n, tokens).
+
+    Source: Muennighoff, *SGPT*, arXiv 2202.08904; the name is sentence-transformers'.
+    """
+    return attention_mask.cumsum(1) * attention_mask
 
 
 def tokenize(

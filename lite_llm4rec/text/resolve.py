@@ -199,11 +199,11 @@ def _pooling(config: dict[str, Any], source: str) -> str:
         flags = [key for key, on in config.items() if key.startswith(prefix) and on is True]
         modes = [flag.removeprefix(prefix).removesuffix("_tokens") for flag in flags] or ["mean"]
     modes = [modes] if isinstance(modes, str) else list(modes)
-    names = {"mean": "mean", "cls": "cls", "cls_token": "cls"}
+    names = {"mean": "mean", "cls": "cls", "cls_token": "cls", "weightedmean": "weightedmean"}
     if len(modes) != 1 or modes[0] not in names:
         raise ConfigError(
             f"The model {source} pools its tokens by {' + '.join(modes)}",
-            "choose a model that pools by mean or cls, or a folder that holds just the "
-            "transformer, without modules.json",
+            "choose a model that pools by mean, weightedmean or cls, or a folder that holds just "
+            "the transformer, without modules.json",
         )
     return names[modes[0]]

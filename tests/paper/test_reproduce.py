@@ -4,19 +4,18 @@ import json
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, Interrupted
 from lite_llm4rec.paper import cell as cell_module
-from lite_llm4rec.paper.cell import Bench
+from lite_llm4rec.paper.cell import Bench, Cell
 from lite_llm4rec.paper.exhibits import EXHIBITS, cells
 from lite_llm4rec.paper.published import TABLE_4
 from lite_llm4rec.paper.report import write_report
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.systems import SYSTEMS
 
-SILENT = Console(quiet=True)
+SILENT = [].append
 
 
 @pytest.fixture
@@ -78,3 +77,35 @@ def test_what_cannot_be_measured_here_says_why_and_is_tried_again(bench: Bench):
     assert not cell.is_done(bench)
     page, _ = write_report(bench.records, bench.records / "pages")
     assert "wants a GPU" in page.read_text() and "0.2733" in page.read_text()
+
+
+def test_a_cell_that_fails_does_not_end_the_others(bench: Bench):
+    def no_room(cell: Cell, bench: Bench) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    def wrong(cell: Cell, bench: Bench) -> None:
+        raise ConfigError(f"{bench.runs}/x is odd.", "Move it.")
+
+    broken = [Cell("table3", "ml-1m", name, work) for name, work in (("a", no_room), ("b", wrong))]
+    (good,) = cells(["table3"], "ml-1m", [0])
+    lines: list[str] = []
+    assert reproduce([*broken, good], bench, lines.append) == broken
+    assert good.is_done(bench) and not any(cell.is_done(bench) for cell in broken)
+    reasons = [json.loads(cell.record(bench).read_text())["missing"] for cell in broken]
+    assert reasons == [
+        "failed: CUDA out of memory",
+        "failed: runs/x is odd. What to do: Move it.",
+    ]
+    assert [line.strip() for line in lines if line.startswith(" ")] == reasons
+    pages = {page.stem: page.read_text() for page in write_report(bench.records, bench.runs)}
+    assert all(reason in pages["table3"] for reason in reasons)
+
+
+def test_ctrl_c_ends_the_run(bench: Bench):
+    def stopped(cell: Cell, bench: Bench) -> None:
+        raise Interrupted("Stopped at epoch 3.")
+
+    cell = Cell("table3", "ml-1m", "a", stopped)
+    with pytest.raises(Interrupted):
+        reproduce([cell], bench, SILENT)
+    assert not cell.record(bench).exists()

@@ -30,6 +30,7 @@ from lite_llm4rec.text.encoder import (
     fingerprint,
     load_tokenizer,
     mean_over_tokens,
+    position_weights,
     tokenize,
 )
 from lite_llm4rec.text.resolve import load_pretrained
@@ -140,6 +141,18 @@ def test_masked_mean_by_hand() -> None:
     torch.testing.assert_close(mean_over_tokens(states, mask), expected)
     assert mean_over_tokens(states.bfloat16(), mask).dtype == torch.float32
     assert (mean_over_tokens(states, torch.zeros_like(mask)) == 0).all()
+
+
+def test_later_tokens_weigh_more_by_hand(folders: dict[str, Path]) -> None:
+    mask = torch.tensor([[1, 1, 1, 0], [1, 0, 0, 0]])
+    assert position_weights(mask).tolist() == [[1, 2, 3, 0], [1, 0, 0, 0]]
+    llm = ItemLLM.load(folders["bert"], "weightedmean")
+    found = encode(llm, ["red toy", "a"])
+    for text, vector in zip(["red toy", "a"], found, strict=True):
+        states = plain(llm.model, text)[0]
+        places = torch.arange(1, len(states) + 1)[:, None]
+        expected = (places * states).sum(0) / places.sum()
+        np.testing.assert_allclose(vector, expected.numpy(), atol=1e-6)
 
 
 def test_tokens_are_cut_and_padded_on_the_right() -> None:
@@ -348,7 +361,14 @@ def test_packaged_minilm_equals_sentence_transformers() -> None:
 
 @pytest.mark.parametrize(
     ("pooling", "normalize"),
-    [("mean", False), ("mean", True), ("cls", False), ("pooler", False), ("pooler", True)],
+    [
+        ("mean", False),
+        ("mean", True),
+        ("cls", False),
+        ("pooler", False),
+        ("pooler", True),
+        ("weightedmean", False),
+    ],
 )
 def test_a_saved_item_llm_says_the_same(
     folders: dict[str, Path], tmp_path: Path, pooling: Pooling, normalize: bool

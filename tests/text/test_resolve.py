@@ -113,6 +113,7 @@ OLD_MEAN = {"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}
         ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
         ({"pooling_mode": "cls"}, "cls"),
         ({"pooling_mode": ["mean"]}, "mean"),
+        ({"pooling_mode_weightedmean_tokens": True}, "weightedmean"),
         ({"embedding_dimension": 8}, "mean"),
     ],
 )

@@ -1,0 +1,99 @@
+"""The paper's cells that want a GPU, the most wanted first; `gpu.sh` runs it in slices.
+
+Wants no more than the package itself does: no typer, no rich, no network.
+"""
+
+import argparse
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+
+from lite_llm4rec.errors import Interrupted
+from lite_llm4rec.paper.cell import Bench, Cell
+from lite_llm4rec.paper.exhibits import cells
+from lite_llm4rec.paper.reproduce import reproduce
+
+EFFICIENCY = ("table5", "table1", "table2", "figure2", "clocks", "length", "batch", "cost", "size")
+WEIGHTS = ".safetensors"
+GO_ON = 75  # the status that says: not through yet, call again (EX_TEMPFAIL)
+
+
+def wanted(data: str, seeds: list[int]) -> list[Cell]:
+    """Lite-LLM4Rec from scratch, then times, then P5 and POD from scratch, then the rest."""
+    ranked = [(_rank(cell), cell) for cell in cells(["all"], data, seeds)]
+    kept = [(rank, cell) for rank, cell in ranked if rank is not None]
+    return [cell for _, cell in sorted(kept, key=lambda pair: pair[0])]
+
+
+def _rank(cell: Cell) -> int | None:
+    fresh = cell.exhibit == "table4" and "from scratch" in cell.row
+    if cell.gpu and fresh and cell.row.startswith("Lite-LLM4Rec"):
+        return 0
+    if cell.seed is None:
+        return 1 + EFFICIENCY.index(cell.exhibit) if cell.exhibit in EFFICIENCY else None
+    if cell.gpu and fresh:
+        return 10 if cell.row.startswith(("P5", "POD")) else 11
+    return 12 if cell.gpu else None
+
+
+def bring_home(runs: Path, home: Path) -> None:
+    """Copy whole run folders, their weights in half precision; `Recommender.load` reads them."""
+    for config in runs.glob("*/*/config.json"):
+        folder = config.parent
+        target = home / folder.relative_to(runs)
+        if target.exists():
+            continue
+        partial = target.with_name(f".{target.name}.part")
+        shutil.rmtree(partial, ignore_errors=True)
+        shutil.copytree(folder, partial)
+        for path in partial.rglob(f"*{WEIGHTS}"):
+            save_file(_halved(load_file(path)), path, metadata={"format": "pt"})
+        partial.rename(target)
+
+
+def _halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in weights.items()
+    }
+
+
+def main() -> int:
+    """Measure what is missing; return the status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, help="data root, with ml-1m/interactions.parquet")
+    parser.add_argument("t5", help="folder of T5-small: config, tokenizer, weights if at hand")
+    parser.add_argument("out", type=Path, help="folder of all results")
+    parser.add_argument("--vectors", type=Path, help="MiniLM's item vectors, if it is not here")
+    parser.add_argument("--data", default="ml-1m")
+    parser.add_argument("--seeds", default="0", help="comma-separated")
+    parser.add_argument("--budget", type=float, default=20.0, help="minutes of training per cell")
+    parser.add_argument("--device", default="cuda")
+    given = parser.parse_args()
+    runs, home = given.out / "runs", given.out / "home"
+    bench = Bench(
+        home / "records",
+        runs,
+        given.root,
+        60 * given.budget,
+        given.device,
+        given.t5,
+        vectors=given.vectors,
+    )
+    listed = wanted(given.data, [int(seed) for seed in given.seeds.split(",")])
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
+    try:
+        bring_home(runs, home / "checkpoints")
+        failed = reproduce(listed, bench, lambda line: print(line, flush=True))
+        bring_home(runs, home / "checkpoints")
+    except (KeyboardInterrupt, Interrupted):
+        return GO_ON
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

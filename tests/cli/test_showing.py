@@ -1,0 +1,27 @@
+"""Commands that show: what a failing cell does to the run and its status."""
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet
+
+from tests.cli.conftest import run
+from tests.conftest import ring_tables
+
+
+def test_reproduce_goes_on_after_a_failure_and_says_so(tmp_path: Path):
+    log, items = ring_tables(40, 20, 6, seed=0)
+    (tmp_path / "data" / "ml-1m").mkdir(parents=True)
+    pyarrow.parquet.write_table(log, tmp_path / "data" / "ml-1m" / "interactions.parquet")
+    pyarrow.parquet.write_table(items, tmp_path / "data" / "ml-1m" / "items.parquet")
+    records = tmp_path / "records"
+    result = run(
+        "reproduce", "redundancy", "table3", "--root", tmp_path / "data", "--records", records,
+        "--out", tmp_path / "pages", "--t5", tmp_path / "nothing",
+    )  # fmt: skip
+    assert result.status == 1
+    assert "failed: No such model folder" in result.out
+    assert "1 failed: ml-1m.encodings" in result.out
+    counted = json.loads((records / "table3" / "ml-1m.statistics.json").read_text())
+    assert counted["values"]["users"] == 40
+    assert "failed: No such model folder" in (tmp_path / "pages" / "redundancy.md").read_text()

@@ -1,0 +1,22 @@
+"""Studies beyond the paper's tables: their cells, and the trained ones' settings."""
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.paper.exhibits import cells
+from lite_llm4rec.paper.studies import DEPTHS, POOLINGS
+from lite_llm4rec.paper.systems import preset_of
+
+
+def test_cells_have_names_of_their_own():
+    names = ["length", "redundancy", "clocks", "batch", "cost", "size", "pooling"]
+    found = cells(names, "ml-1m", [0])
+    assert list(dict.fromkeys(cell.exhibit for cell in found)) == names
+    assert len({(cell.exhibit, cell.name) for cell in found}) == len(found)
+    assert [cell.gpu for cell in found if cell.exhibit == "size"] == [False] * 4 + [True] * 4
+
+
+def test_depths_and_poolings_reach_the_preset(small_ring: Dataset):
+    presets = [preset_of(system, small_ring, 0, "google-t5/t5-small") for system in DEPTHS]
+    assert [preset.model.shape["num_layers"] for preset in presets] == [2, 4, 6, 2, 4, 6, 12]
+    assert all(preset.model.from_scratch for preset in presets)
+    poolings = [preset_of(system, small_ring, 0, "t5").text.pooling for system in POOLINGS]
+    assert poolings == ["mean", "cls", "weightedmean"]
