@@ -146,7 +146,7 @@ def evaluate(
         max_score_bytes=max_score_bytes,
     )
     per_user = {
-        name: _per_user(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
+        name: per_user_means(metric(ranks), targets.users) for name, metric in CASE_METRICS.items()
     }
     metrics = {name: float(values.mean()) for name, values in per_user.items()}
     metrics.update(shares)
@@ -345,15 +345,16 @@ def compare(
     users = first["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     result = {}
     for name, metric in CASE_METRICS.items():
-        a = _per_user(metric(first["rank"].to_numpy()), users)
-        b = _per_user(metric(second["rank"].to_numpy()), users)
-        result[name] = _paired(a, b, resamples, seed)
+        a = per_user_means(metric(first["rank"].to_numpy()), users)
+        b = per_user_means(metric(second["rank"].to_numpy()), users)
+        result[name] = paired_difference(a, b, resamples, seed)
     return result
 
 
-def _paired(
-    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int, seed: int
+def paired_difference(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
+    """Compare two systems' values of the same users, (users,); see `compare`."""
     difference = b - a
     means = bootstrap_means(difference, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])
@@ -366,7 +367,7 @@ def _paired(
     }
 
 
-def _per_user(values: npt.NDArray[np.float64], users: Ints) -> npt.NDArray[np.float64]:
+def per_user_means(values: npt.NDArray[np.float64], users: Ints) -> npt.NDArray[np.float64]:
     """Average each user's cases, (users that have cases,)."""
     _, place = np.unique(users, return_inverse=True)
     means: npt.NDArray[np.float64] = np.bincount(place, values) / np.bincount(place)

@@ -28,7 +28,7 @@ from lite_llm4rec.item_vectors import (
     start_vectors,
 )
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, CausalLLM4Rec, SequenceModel
+from lite_llm4rec.models import MODELS, CausalLLM4Rec, ExportedModel, SequenceModel
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import (
@@ -318,7 +318,7 @@ class Recommender(Run):
         ConfigError
             When this model cannot score an item by its text.
         """
-        if not isinstance(self.model, CausalLLM4Rec):
+        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
             raise ConfigError(
                 f"A {self.preset.model.kind} model cannot score items that it never learnt.",
                 "Train one that reads text with a tied head: the default preset does.",
@@ -344,12 +344,12 @@ class Recommender(Run):
 
     @cold_offset.setter
     def cold_offset(self, value: float) -> None:
-        if not isinstance(self.model, CausalLLM4Rec):
+        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
             raise ConfigError(
                 f"A {self.preset.model.kind} model does not score cold items.",
                 "Train one that reads text with a tied head: the default preset does.",
             )
-        self.model.cold_offset.fill_(value)
+        self.model.set_cold_offset(value)
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""

@@ -9,11 +9,11 @@ import numpy.typing as npt
 
 from lite_llm4rec import store
 from lite_llm4rec.card import model_card
-from lite_llm4rec.config import to_dict
+from lite_llm4rec.config import from_dict, to_dict
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, GenerativeModel, Model
+from lite_llm4rec.models import MODELS, ExportedConfig, ExportedModel, GenerativeModel, Model
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -26,7 +26,7 @@ class Run:
     Attributes
     ----------
     preset : Preset
-    model : Model
+    model : Model or ExportedModel
     catalogue : Catalogue
     counts : numpy.ndarray
         (N,) training interactions of each item, for histories that are empty.
@@ -47,7 +47,7 @@ class Run:
     """
 
     preset: Preset
-    model: Model
+    model: Model | ExportedModel
     catalogue: Catalogue
     counts: npt.NDArray[np.int64]
     vectors: npt.NDArray[np.float32]
@@ -93,6 +93,8 @@ def write_run(run: Run, target: Path) -> Path:
         (folder / store.CARD).write_text(card, encoding="utf-8")
         if isinstance(run.model, GenerativeModel):
             run.model.save_tokenizer(folder / store.TOKENIZER)
+        if isinstance(run.model, ExportedModel):
+            run.model.save_graph(folder / store.EXPORT)
         if run.item_llm is not None:
             run.item_llm.save(folder / store.ITEM_LLM)
     return target
@@ -109,19 +111,11 @@ def read_run(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
-    skeleton: Any = MODELS[preset.model.kind].skeleton
-    model = skeleton(preset.model, config)
-    try:
-        model.load_state_dict(store.read_weights(folder))
-    except RuntimeError as error:
-        raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
-    if isinstance(model, GenerativeModel):
-        model.load_tokenizer(folder / store.TOKENIZER)
     metrics = store.read_metrics(folder)
     curves = folder / store.CURVES
     return Run(
         preset=preset,
-        model=model.eval(),
+        model=_read_model(folder, config, preset).eval(),
         catalogue=catalogue,
         counts=counts,
         vectors=store.read_vectors(folder),
@@ -132,3 +126,19 @@ def read_run(folder: Path) -> Run:
         retired=retired,
         brought=config.get("brought_vectors", False),
     )
+
+
+def _read_model(folder: Path, config: dict[str, Any], preset: Preset) -> Model | ExportedModel:
+    weights = store.read_weights(folder)
+    if "exported" in config:
+        exported = from_dict(ExportedConfig, config["exported"])
+        return ExportedModel(exported, weights, folder / store.EXPORT)
+    skeleton: Any = MODELS[preset.model.kind].skeleton
+    model: Model = skeleton(preset.model, config)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
+    if isinstance(model, GenerativeModel):
+        model.load_tokenizer(folder / store.TOKENIZER)
+    return model

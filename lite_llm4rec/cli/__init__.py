@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from lite_llm4rec.cli import asking, showing, tables, training
+from lite_llm4rec.cli import asking, deploying, showing, tables, training
 from lite_llm4rec.errors import Interrupted, LiteLLM4RecError, StoreError
 
 COMMANDS = (
@@ -20,6 +20,7 @@ COMMANDS = (
     asking.add_items,
     asking.retire_items,
     asking.info,
+    deploying.export,
     showing.demo,
     showing.results,
     showing.reproduce,

@@ -95,6 +95,17 @@ class ItemTable(nn.Module):
             blank = self.ids.new_zeros(len(added), self.ids.shape[1])
             self.ids = nn.Parameter(torch.cat([self.ids.data, blank]))
 
+    def text_map(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the text's way to what goes in as one linear map: (text width, width), (width,)."""
+        zero = torch.zeros(1, self.text_width)
+        bias = self._enter(zero)
+        return self._enter(torch.eye(self.text_width)) - bias, bias[0]
+
+    def _enter(self, vectors: torch.Tensor) -> torch.Tensor:
+        whitened = vectors if self.whitening is None else self.whitening(vectors)
+        entered: torch.Tensor = self.project(whitened)
+        return entered
+
     def _kept(self, ids: torch.Tensor) -> torch.Tensor:
         ones = torch.ones(len(ids), 1, device=ids.device)
         return functional.dropout(ones, self.id_dropout, self.training)
