@@ -22,6 +22,7 @@ from lite_llm4rec.models import BERT4Rec, CausalLLM4Rec, EncoderModel, ExportedC
 from lite_llm4rec.models.exported import GRAPH, INPUTS, OUTPUT, Precision, Runtime
 from lite_llm4rec.parity import faults, measure
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.store import check_replaceable
 
 PARITY = "parity.json"
 # 23 has operators for attention and rotary positions, but onnxruntime 1.32 refuses BERT4Rec's and
@@ -67,6 +68,8 @@ def export(
         export is too far from the model.
     MissingExtraError
         When a package is missing.
+    StoreError
+        When something else is at `folder`.
     """
     model = recommender.model
     if not isinstance(model, EncoderModel):
@@ -78,6 +81,7 @@ def export(
             "Export the run folder of a model that scores items, such as the default preset's.",
         )
     check_precision(precision, runtime)
+    check_replaceable(Path(folder))
     with tempfile.TemporaryDirectory() as temporary:
         graph = Path(temporary)
         write_graph(model.cpu().eval(), graph / GRAPH, precision)

@@ -3,7 +3,6 @@
 import statistics
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,39 +11,19 @@ import torch
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
-from lite_llm4rec.data.split import Targets
-from lite_llm4rec.errors import DataError
 from lite_llm4rec.evaluate import encode_cases, paired_difference, per_user_means, rank_cases
 from lite_llm4rec.metrics import recall
 from lite_llm4rec.models import EncoderModel, ExportedModel, SequenceModel
-from lite_llm4rec.preset import preset_split
 from lite_llm4rec.rank import top_k
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import machine
+from lite_llm4rec.sample_histories import Histories, sample_histories
 
-CASES, DRAWN, SCORED = 10_000, 500, 256
+CASES, SCORED = 10_000, 256
 LIST_LENGTH = 10
 TURNS = {1: 20, 32: 5}  # of each latency's batch size
 LOWEST_OVERLAP = 0.9
 LARGEST_LOSS = 0.01  # of the recall, relative
-
-
-@dataclass(frozen=True)
-class Histories:
-    """What the two are compared on.
-
-    Attributes
-    ----------
-    items : numpy.ndarray
-        (interactions,) a log's items.
-    cases : Targets
-    known : bool
-        Whether the targets are what users really chose, so that there is a recall.
-    """
-
-    items: Ints
-    cases: Targets
-    known: bool
 
 
 def measure(
@@ -75,7 +54,7 @@ def measure(
     """
     model = recommender.model
     assert isinstance(model, EncoderModel)
-    histories = _validation(recommender, dataset) if dataset else _drawn(recommender)
+    histories = sample_histories(recommender, dataset, CASES)
     filtered = not recommender.preset.repeats
     before, after = (
         rank_cases(one, histories.items, histories.cases, seen_filter=filtered)
@@ -113,26 +92,6 @@ def faults(report: dict[str, Any]) -> list[str]:
             f" {100 * LARGEST_LOSS:.0f} % may be lost."
         )
     return found
-
-
-def _validation(recommender: Recommender, dataset: Dataset) -> Histories:
-    dataset = dataset.renumber(recommender.catalogue)
-    valid = preset_split(recommender.preset, dataset).valid
-    if not len(valid):
-        raise DataError("The data have no validation targets.", "Leave the data out.")
-    chosen = np.random.default_rng(0).permutation(len(valid))[:CASES]
-    return Histories(dataset.interactions.items, valid.take(np.sort(chosen)), True)
-
-
-def _drawn(recommender: Recommender) -> Histories:
-    """Draw histories of all lengths by the items' popularity, each with a target behind it."""
-    rng = np.random.default_rng(0)
-    weights = recommender.counts + 1.0
-    longest = recommender.model.history_length
-    lengths = rng.integers(1, longest + 1, DRAWN)
-    starts = np.arange(DRAWN) * (longest + 1)
-    items = rng.choice(len(weights), DRAWN * (longest + 1), p=weights / weights.sum())
-    return Histories(items, Targets(np.arange(DRAWN), starts, starts + lengths), False)
 
 
 @torch.no_grad()

@@ -1,5 +1,7 @@
 """Histories of item numbers → their best items; empty ones get the most popular."""
 
+from collections.abc import Callable
+
 import numpy as np
 import numpy.typing as npt
 import torch
@@ -10,11 +12,16 @@ from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceMode
 from lite_llm4rec.rank import Seen, top_k
 from lite_llm4rec.rank_generated import BATCH
 
+# (batch, dim) user vectors, k, seen, allowed → (batch, k) items and scores
+Search = Callable[
+    [torch.Tensor, int, Seen | None, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]
+]
+
 
 @torch.no_grad()
 def rank_histories(
     model: RankingModel,
-    matrix: torch.Tensor | None,
+    search: Search | None,
     counts: npt.NDArray[np.int64],
     histories: list[Ints],
     k: int,
@@ -27,8 +34,9 @@ def rank_histories(
     ----------
     model : RankingModel
         On the device of `allowed`.
-    matrix : torch.Tensor, optional
-        (N, dim) its item matrix; a model that writes ids has none.
+    search : function, optional
+        Finds the best items of user vectors, as `rank.top_k` does in the model's item matrix; a
+        model that writes ids has none.
     counts : numpy.ndarray
         (N,) what empty histories are ranked by.
     histories : list of numpy.ndarray
@@ -55,8 +63,8 @@ def rank_histories(
         if isinstance(model, GenerativeModel):
             found, values = _write(model, padded, mask, k, seen, allowed)
         else:
-            assert isinstance(model, SequenceModel) and matrix is not None
-            found, values = top_k(model.user_vectors(padded, mask), matrix, k, seen, allowed)
+            assert isinstance(model, SequenceModel) and search is not None
+            found, values = search(model.user_vectors(padded, mask), k, seen, allowed)
         items[known], scores[known] = found.cpu(), values.cpu()
     if len(known) < len(histories):
         popular = torch.from_numpy(counts)[:, None].float()

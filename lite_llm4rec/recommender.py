@@ -20,7 +20,8 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, nearest
-from lite_llm4rec.evaluate import Evaluation, Part, evaluate
+from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
+from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_vectors import (
     catalogue_facts,
     check_vectors,
@@ -38,11 +39,13 @@ from lite_llm4rec.preset import (
     preset_split,
 )
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
-from lite_llm4rec.rank_histories import rank_histories
+from lite_llm4rec.rank_histories import Search, rank_histories
 from lite_llm4rec.run_folder import Run, read_run, write_run
+from lite_llm4rec.sample_histories import sample_histories
 from lite_llm4rec.stages import as_rows, run_stages
 from lite_llm4rec.train import Machine
 
+USERS = 1000  # that an index is made to fit
 EMPTY_HISTORY = "empty history: the most popular items"
 
 
@@ -238,14 +241,13 @@ class Recommender(Run):
             include_seen = self.preset.repeats
         allowed = self._allowed(exclude, candidates).to(device)
         self.model.to(device).eval()
-        with torch.no_grad():
-            matrix = self.model.item_matrix() if isinstance(self.model, SequenceModel) else None
+        search = self._search(device)
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
             numbers = item_numbers(chunk, self.catalogue, unknown)
             items, scores = rank_histories(
-                self.model, matrix, self.counts, numbers, min(k, len(self.catalogue)), allowed,
+                self.model, search, self.counts, numbers, min(k, len(self.catalogue)), allowed,
                 include_seen,
             )  # fmt: skip
             yield self._recommendations(names, numbers, items, scores)
@@ -326,6 +328,8 @@ class Recommender(Run):
         catalogue, encoded = describe_items(items, self.catalogue, vectors, self.brought,
                                             self.preset, device)  # fmt: skip
         self.model.add_items(torch.from_numpy(encoded))
+        if self.index is not None:
+            self.index.grow(self.model.item_matrix().detach())
         self.catalogue = catalogue
         self.vectors = np.concatenate([self.vectors, encoded])
         self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
@@ -350,6 +354,38 @@ class Recommender(Run):
                 "Train one that reads text with a tied head: the default preset does.",
             )
         self.model.set_cold_offset(value)
+        self.index = None  # its cells are of other item vectors
+
+    @torch.no_grad()
+    def build_index(self, dataset: Dataset | None = None, recall: float = 0.99) -> IndexFacts:
+        """Find items approximately from now on, which pays in large catalogues; exactly scored.
+
+        Parameters
+        ----------
+        dataset : Dataset, optional
+            What the model was trained on, whose validation's users the index is made to fit;
+            without it, drawn histories.
+        recall : float
+            The share of the exact ten best that it must find, on average.
+
+        Raises
+        ------
+        ConfigError
+            When the catalogue is so small that exact search is as fast, or the model scores no
+            items.
+        MissingExtraError
+            When faiss is not installed.
+        """
+        if not isinstance(self.model, SequenceModel) or len(self.catalogue) < EXACT_BELOW:
+            raise ConfigError(
+                f"An index pays for models that score {EXACT_BELOW:,} items or more, not for"
+                f" {len(self.catalogue):,}.",
+                "Ask the run folder as it is.",
+            )
+        sample = sample_histories(self, dataset, USERS)
+        users = encode_cases(self.model.cpu(), sample.items, sample.cases, "cpu")
+        self.index = Index.build(self.model.item_matrix(), users, recall)
+        return self.index.facts
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""
@@ -382,6 +418,16 @@ class Recommender(Run):
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(Path(temporary) / "run")
             return hub.upload(folder, name, private=private, token=token)
+
+    @torch.no_grad()
+    def _search(self, device: str) -> Search | None:
+        """Choose how the best items of user vectors are found: by the index, or exactly."""
+        if not isinstance(self.model, SequenceModel):
+            return None
+        if self.index is not None and device == "cpu":
+            return self.index.top_k
+        matrix = self.model.item_matrix()
+        return lambda users, k, seen, allowed: top_k(users, matrix, k, seen, allowed)
 
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
         allowed = torch.from_numpy(~self.retired)

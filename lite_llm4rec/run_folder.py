@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from lite_llm4rec import store
 from lite_llm4rec.card import model_card
@@ -13,7 +14,15 @@ from lite_llm4rec.config import from_dict, to_dict
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, ExportedConfig, ExportedModel, GenerativeModel, Model
+from lite_llm4rec.index import Index
+from lite_llm4rec.models import (
+    MODELS,
+    ExportedConfig,
+    ExportedModel,
+    GenerativeModel,
+    Model,
+    SequenceModel,
+)
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -44,6 +53,8 @@ class Run:
         (N,) bool, the items that are no longer recommended.
     brought : bool
         Whether `vectors` were brought, so that new items must bring theirs.
+    index : Index or None
+        What finds items in a large catalogue; without it search is exact.
     """
 
     preset: Preset
@@ -57,6 +68,7 @@ class Run:
     curves: str = ""
     retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     brought: bool = False
+    index: Index | None = None
 
     def __post_init__(self) -> None:
         if len(self.retired) != len(self.catalogue):
@@ -95,6 +107,8 @@ def write_run(run: Run, target: Path) -> Path:
             run.model.save_tokenizer(folder / store.TOKENIZER)
         if isinstance(run.model, ExportedModel):
             run.model.save_graph(folder / store.EXPORT)
+        if run.index is not None:
+            run.index.save(folder / store.INDEX)
         if run.item_llm is not None:
             run.item_llm.save(folder / store.ITEM_LLM)
     return target
@@ -111,11 +125,12 @@ def read_run(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
+    model = _read_model(folder, config, preset).eval()
     metrics = store.read_metrics(folder)
     curves = folder / store.CURVES
     return Run(
         preset=preset,
-        model=_read_model(folder, config, preset).eval(),
+        model=model,
         catalogue=catalogue,
         counts=counts,
         vectors=store.read_vectors(folder),
@@ -125,6 +140,7 @@ def read_run(folder: Path) -> Run:
         curves=curves.read_text(encoding="utf-8") if curves.is_file() else "",
         retired=retired,
         brought=config.get("brought_vectors", False),
+        index=_read_index(folder / store.INDEX, model),
     )
 
 
@@ -142,3 +158,10 @@ def _read_model(folder: Path, config: dict[str, Any], preset: Preset) -> Model |
     if isinstance(model, GenerativeModel):
         model.load_tokenizer(folder / store.TOKENIZER)
     return model
+
+
+@torch.no_grad()
+def _read_index(folder: Path, model: Model | ExportedModel) -> Index | None:
+    if not folder.is_dir() or not isinstance(model, SequenceModel):
+        return None
+    return Index.load(folder, model.item_matrix())

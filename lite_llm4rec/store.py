@@ -31,7 +31,7 @@ CONFIG, MODEL, CATALOGUE, VECTORS = (
     "catalogue.parquet",
     "item_vectors.safetensors",
 )
-METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT = (
+METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT, INDEX = (
     "metrics.json",
     "test_cases.parquet",
     "curves.csv",
@@ -39,6 +39,7 @@ METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT = (
     "item_llm",
     "tokenizer",
     "export",
+    "index",
 )
 COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
 _TAKE_ANOTHER = "Copy or train it again."

@@ -21,6 +21,7 @@ COMMANDS = (
     asking.retire_items,
     asking.info,
     deploying.export,
+    deploying.index,
     showing.demo,
     showing.results,
     showing.reproduce,

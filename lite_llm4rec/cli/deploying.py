@@ -62,3 +62,49 @@ def export(
     else:
         show_parity(console, report)
         console.print(f"Saved to {out}. Next: lite-llm4rec recommend {out} --history ID,ID,…")
+
+
+def index(
+    run: option.Run,
+    recall: Annotated[
+        float, typer.Option(help="Share of the exact ten best that it must find, on average.")
+    ] = 0.99,
+    data: option.Data = None,
+    interactions: option.Interactions = None,
+    items: option.Items = None,
+    user: option.User = None,
+    item: option.Item = None,
+    time: option.Time = None,
+    text: option.Text = None,
+    duplicates: option.Duplicates = "keep",
+    core: option.Core = 0,
+    candidates: option.Candidates = "interacted",
+    root: option.Root = None,
+    threads: option.Threads = None,
+    as_json: option.Json = False,
+) -> None:
+    """Add an index to a run folder or export, so that large catalogues are searched fast.
+
+    Give the data of the training too: their validation users are what it is made to fit.
+    """
+    from dataclasses import asdict
+
+    from lite_llm4rec.recommender import Recommender
+
+    set_threads(threads)
+    dataset = None
+    if data is not None or interactions is not None:
+        dataset = option.read_dataset(
+            data, interactions, items, root, candidates,
+            user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+        )  # fmt: skip
+    recommender = Recommender.load(run)
+    facts = recommender.build_index(dataset, recall)
+    recommender.save(run)
+    if as_json:
+        print_json(asdict(facts))
+    else:
+        console.print(
+            f"{run}: an index of {facts.cells:,} cells, {facts.probes:,} of which are searched; it"
+            f" finds {facts.recall:.4f} of the ten best of {facts.users:,} users."
+        )
