@@ -2,8 +2,6 @@
 
 The model has the shape of the paper's on ML-1M: T5-small's encoder, 3,706 items, histories of 20.
 Its weights are drawn: time does not depend on them.
-
-python benchmarks/export_latency.py --backbone FOLDER_WITH_T5_SMALLS_CONFIG
 """
 
 import argparse
@@ -33,13 +31,12 @@ KINDS: list[tuple[Any, Any]] = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--backbone", default="google-t5/t5-small")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    config = LiteConfig(backbone=options.backbone, from_scratch=True, history_length=LENGTH)
+    config = LiteConfig(backbone="t5", from_scratch=True, history_length=LENGTH)  # T5-small's
     counts = torch.ones(N_ITEMS, dtype=torch.int64)
     model = LiteLLM4Rec.create(config, CatalogueFacts(torch.randn(N_ITEMS, WIDTH), counts)).eval()
     measured = {}

@@ -93,7 +93,8 @@ def export(
             raise ConfigError(f"{folder} is not written: {' '.join(found)}", "See --force.")
         text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
         (graph / PARITY).write_text(text, encoding="utf-8")
-        replace(recommender, model=exported).save(folder)
+        # What was measured of the model was not measured of its export.
+        replace(recommender, model=exported, evaluations=[]).save(folder)
     return report
 
 

@@ -168,6 +168,8 @@ def show_run(
     parts = [title(model), f"{n_items:,} items"]
     parts += [f"text vectors of {width}"] if width else []
     parts += [f"Recommendation LLM {model['backbone']}"] if "backbone" in model else []
+    if "exported" in config:
+        parts.append("exported: {precision}, {runtime}".format(**config["exported"]))
     console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")
     for stage in metrics.get("stages", []):
         found = stage["valid"]

@@ -50,7 +50,7 @@ def measure(
     Raises
     ------
     DataError
-        When the data set's items are not this model's, or nobody has a validation target.
+        When the data set's items are not this model's, or its histories are too short to split.
     """
     model = recommender.model
     assert isinstance(model, EncoderModel)

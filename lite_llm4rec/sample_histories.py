@@ -7,7 +7,6 @@ import numpy as np
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Targets
-from lite_llm4rec.errors import DataError
 from lite_llm4rec.preset import preset_split
 from lite_llm4rec.run_folder import Run
 
@@ -38,14 +37,12 @@ def sample_histories(run: Run, dataset: Dataset | None, most: int) -> Histories:
     Raises
     ------
     DataError
-        When the data set's items are not this run's, or nobody has a validation target.
+        When the data set's items are not this run's, or its histories are too short to split.
     """
     if dataset is None:
         return _drawn(run)
     dataset = dataset.renumber(run.catalogue)
     valid = preset_split(run.preset, dataset).valid
-    if not len(valid):
-        raise DataError("The data have no validation targets.", "Leave the data out.")
     chosen = np.random.default_rng(0).permutation(len(valid))[:most]
     return Histories(dataset.interactions.items, valid.take(np.sort(chosen)), True)
 
