@@ -128,7 +128,7 @@ class BERT4Rec(EncoderModel):
         behind = mask.sum(1)
         places = torch.arange(longer.shape[1], device=mask.device)
         states = self._states(longer, real, places == behind[:, None])
-        return self._fillings(at_places(states, behind))
+        return self._fill(at_places(states, behind))
 
     def item_matrix(self) -> torch.Tensor:
         """Return the id embeddings and behind each its bias, (N, width + 1)."""
@@ -146,7 +146,7 @@ class BERT4Rec(EncoderModel):
         """Teach the masked items, and nothing else. Source: Eq. 8."""
         items, mask = batch.whole()
         masked = self.draw_masked(mask)
-        users = self._fillings(self._states(self.items[items], mask, masked)[masked])
+        users = self._fillings(items, mask, masked)
         loss = self.config.loss
         return catalogue_loss(users, self.item_matrix(), items[masked], self.counts, loss)
 
@@ -163,6 +163,12 @@ class BERT4Rec(EncoderModel):
     def _mask_counts(self, lengths: torch.Tensor) -> torch.Tensor:
         return (lengths * self.config.mask_rate).round().long().clamp_min(1)
 
+    def _fillings(
+        self, items: torch.Tensor, mask: torch.Tensor, masked: torch.Tensor
+    ) -> torch.Tensor:
+        """Give what would fill each masked position and a 1, (masked, width + 1)."""
+        return self._fill(self._states(self.input_vectors(items), mask, masked)[masked])
+
     def _states(
         self, vectors: torch.Tensor, mask: torch.Tensor, masked: torch.Tensor
     ) -> torch.Tensor:
@@ -172,7 +178,7 @@ class BERT4Rec(EncoderModel):
         states: torch.Tensor = self.encoder(entered, mask)
         return states
 
-    def _fillings(self, states: torch.Tensor) -> torch.Tensor:
-        """Give what would fill each masked position and a 1, (masked, width + 1). Source: Eq. 7."""
+    def _fill(self, states: torch.Tensor) -> torch.Tensor:
+        """Give what would fill masked positions and a 1, (n, width + 1). Source: Eq. 7."""
         users = self.norm_out(functional.gelu(self.output(states)))
         return torch.cat([users, torch.ones_like(users[:, :1])], 1)

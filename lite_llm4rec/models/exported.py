@@ -98,7 +98,9 @@ class ExportedModel(SequenceModel):
 
     def save_graph(self, folder: Path) -> None:
         """Copy the graph and what was measured of it."""
-        shutil.copytree(self.folder, folder)
+        folder.mkdir()
+        for file in self.folder.iterdir():
+            shutil.copyfile(file, folder / file.name)
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Look the items up and run the graph, (batch, dim)."""
