@@ -26,7 +26,8 @@ results: $(STAMP)
 	$(BIN)/lite-llm4rec results --readme README.md
 
 # train_against_rectools.py makes an environment of its own and is run by hand.
-BENCHMARKS := prepare encode_items train_steps evaluate_million losses step_profile
+BENCHMARKS := prepare encode_items train_steps evaluate_million losses step_profile \
+	export_latency ann_million
 bench: $(STAMP)
 	for name in $(BENCHMARKS); do $(BIN)/python benchmarks/$$name.py || exit 1; done
 

@@ -348,13 +348,14 @@ def compare(
     for name, metric in CASE_METRICS.items():
         a = per_user_means(metric(first["rank"].to_numpy()), users)
         b = per_user_means(metric(second["rank"].to_numpy()), users)
-        result[name] = _paired(a, b, resamples, seed)
+        result[name] = paired_difference(a, b, resamples, seed)
     return result
 
 
-def _paired(
-    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int, seed: int
+def paired_difference(
+    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
+    """Compare two systems' values of the same users, (users,); see `compare`."""
     difference = b - a
     means = bootstrap_means(difference, seed, resamples)
     low, high = np.quantile(means, [0.025, 0.975])

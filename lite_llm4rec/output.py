@@ -134,6 +134,29 @@ def show_comparison(console: Console, first: str, second: str, found: dict[str, 
     console.print(table)
 
 
+def show_parity(console: Console, report: dict[str, Any]) -> None:
+    """Show how far an export is from its model, and how much faster."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_row("compared on", f"{report['cases']:,} histories, {report['histories']}")
+    error, spread = report["largest_score_error"], report["score_std"]
+    table.add_row("largest score error", f"{error:.2g} (scores spread by {spread:.2g})")
+    table.add_row("ten best in common", f"{report['top10_overlap']:.4f}")
+    change = report["recall@10"]
+    if change is not None:
+        low, high = change["interval"]
+        table.add_row(
+            "recall@10",
+            f"{change['first']:.4f} → {change['second']:.4f}, "
+            f"95 % interval of the change {low:+.4f} – {high:+.4f}",
+        )
+    for name, times in report["latency_ms"].items():
+        table.add_row(
+            name,
+            f"{times['exported']:.2f} ms, torch {times['torch']:.2f} ms: {times['ratio']:.1f}×",
+        )
+    console.print(table)
+
+
 def show_run(
     console: Console, folder: Path, config: dict[str, Any], metrics: dict[str, Any]
 ) -> None:
@@ -145,6 +168,8 @@ def show_run(
     parts = [title(model), f"{n_items:,} items"]
     parts += [f"text vectors of {width}"] if width else []
     parts += [f"Recommendation LLM {model['backbone']}"] if "backbone" in model else []
+    if "exported" in config:
+        parts.append("exported: {precision}, {runtime}".format(**config["exported"]))
     console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")
     for stage in metrics.get("stages", []):
         found = stage["valid"]

@@ -1,5 +1,6 @@
 """Histories of item numbers → their best items; empty ones get the most popular."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
@@ -9,15 +10,21 @@ import torch
 from lite_llm4rec.data.batching import from_lists
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceModel
+from lite_llm4rec.models.exported import ExportedModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.rank import Seen, top_k
 from lite_llm4rec.rank_generated import BATCH
+
+# (batch, dim) user vectors, k, seen, allowed → (batch, k) items and scores
+Search = Callable[
+    [torch.Tensor, int, Seen | None, torch.Tensor | None], tuple[torch.Tensor, torch.Tensor]
+]
 
 
 @torch.no_grad()
 def rank_histories(
     model: RankingModel,
-    matrix: torch.Tensor | None,
+    search: Search | None,
     counts: npt.NDArray[np.int64],
     histories: list[Ints],
     k: int,
@@ -31,8 +38,9 @@ def rank_histories(
     ----------
     model : RankingModel
         On the device of `allowed`.
-    matrix : torch.Tensor, optional
-        (N, dim) its item matrix; a model that writes ids has none.
+    search : function, optional
+        Finds the best items of user vectors, as `rank.top_k` does in the model's item matrix; a
+        model that writes ids has none.
     counts : numpy.ndarray
         (N,) what empty histories are ranked by.
     histories : list of numpy.ndarray
@@ -62,10 +70,10 @@ def rank_histories(
         if isinstance(model, GenerativeModel):
             found, values = _write(model, padded, mask, k, seen, allowed)
         else:
-            assert isinstance(model, SequenceModel) and matrix is not None
+            assert isinstance(model, SequenceModel) and search is not None
             with _visited(model, unlisted):
                 users = model.user_vectors(padded, mask)
-            found, values = top_k(users, matrix, k, seen, allowed)
+            found, values = search(users, k, seen, allowed)
         items[known], scores[known] = found.cpu(), values.cpu()
     if len(known) < len(histories):
         popular = torch.from_numpy(counts)[:, None].float()
@@ -80,8 +88,8 @@ def _visited(
 ) -> AbstractContextManager[None]:
     if unlisted is None:
         return nullcontext()
-    table = model.items
-    assert isinstance(table, ItemTable)
+    table = model if isinstance(model, ExportedModel) else model.items
+    assert isinstance(table, ExportedModel | ItemTable)
     return table.visited(torch.from_numpy(unlisted))
 
 

@@ -20,7 +20,8 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, nearest
-from lite_llm4rec.evaluate import Evaluation, Part, evaluate
+from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
+from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_vectors import (
     catalogue_facts,
     check_vectors,
@@ -28,7 +29,7 @@ from lite_llm4rec.item_vectors import (
     start_vectors,
 )
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, CausalLLM4Rec, SequenceModel
+from lite_llm4rec.models import MODELS, CausalLLM4Rec, ExportedModel, SequenceModel
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.models.take_over import take_over
@@ -39,11 +40,13 @@ from lite_llm4rec.preset import (
     preset_split,
 )
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
-from lite_llm4rec.rank_histories import rank_histories
+from lite_llm4rec.rank_histories import Search, rank_histories
 from lite_llm4rec.run_folder import Run, read_run, write_run
+from lite_llm4rec.sample_histories import sample_histories
 from lite_llm4rec.stages import as_rows, run_stages
 from lite_llm4rec.train import Machine
 
+USERS = 1000  # that an index is made to fit
 EMPTY_HISTORY = "empty history: the most popular items"
 
 
@@ -249,14 +252,13 @@ class Recommender(Run):
         allowed = self._allowed(exclude, candidates).to(device)
         texts = self._text_vectors(unlisted) if unlisted else None
         self.model.to(device).eval()
-        with torch.no_grad():
-            matrix = self.model.item_matrix() if isinstance(self.model, SequenceModel) else None
+        search = self._search(device)
         users, lists = as_lists(histories)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
             numbers = item_numbers(chunk, self.catalogue, unknown, unlisted or ())
             items, scores = rank_histories(
-                self.model, matrix, self.counts, numbers, min(k, len(self.catalogue)), allowed,
+                self.model, search, self.counts, numbers, min(k, len(self.catalogue)), allowed,
                 include_seen, texts,
             )  # fmt: skip
             yield self._recommendations(names, numbers, items, scores)
@@ -330,7 +332,7 @@ class Recommender(Run):
         ConfigError
             When this model cannot score an item by its text.
         """
-        if not isinstance(self.model, CausalLLM4Rec):
+        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
             raise ConfigError(
                 f"A {self.preset.model.kind} model cannot score items that it never learnt.",
                 "Train one that reads text with a tied head: the default preset does.",
@@ -339,6 +341,8 @@ class Recommender(Run):
             items, self.catalogue, vectors, self.brought, self.preset, self.vectors.shape[1], device
         )
         self.model.add_items(torch.from_numpy(encoded))
+        if self.index is not None:
+            self.index.grow(self.model.item_matrix().detach())
         self.catalogue = catalogue
         self.vectors = np.concatenate([self.vectors, encoded])
         self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
@@ -349,13 +353,15 @@ class Recommender(Run):
     @property
     def reads_text(self) -> bool:
         """Whether it knows an item in a history by its text, so that any text can be in one."""
+        if isinstance(self.model, ExportedModel):
+            return self.model.scores_text
         table = getattr(self.model, "items", None)
         return self.preset.reads_text and isinstance(table, ItemTable) and table.vectors is not None
 
     @property
     def takes_items(self) -> bool:
         """Whether new items can be added."""
-        return isinstance(self.model, CausalLLM4Rec) and self.model.scores_text
+        return isinstance(self.model, CausalLLM4Rec | ExportedModel) and self.model.scores_text
 
     def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
         """Recommend these items no more, or again with `back`; histories may still hold them."""
@@ -368,12 +374,44 @@ class Recommender(Run):
 
     @cold_offset.setter
     def cold_offset(self, value: float) -> None:
-        if not isinstance(self.model, CausalLLM4Rec):
+        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
             raise ConfigError(
                 f"A {self.preset.model.kind} model does not score cold items.",
                 "Train one that reads text with a tied head: the default preset does.",
             )
-        self.model.cold_offset.fill_(value)
+        self.model.set_cold_offset(value)
+        self.index = None  # its cells are of other item vectors
+
+    @torch.no_grad()
+    def build_index(self, dataset: Dataset | None = None, recall: float = 0.99) -> IndexFacts:
+        """Find items approximately from now on, which pays in large catalogues; exactly scored.
+
+        Parameters
+        ----------
+        dataset : Dataset, optional
+            What the model was trained on, whose validation's users the index is made to fit;
+            without it, drawn histories.
+        recall : float
+            The share of the exact ten best that it must find, on average.
+
+        Raises
+        ------
+        ConfigError
+            When the catalogue is so small that exact search is as fast, or the model scores no
+            items.
+        MissingExtraError
+            When faiss is not installed.
+        """
+        if not isinstance(self.model, SequenceModel) or len(self.catalogue) < EXACT_BELOW:
+            raise ConfigError(
+                f"An index pays for models that score {EXACT_BELOW:,} items or more, not for"
+                f" {len(self.catalogue):,}.",
+                "Ask the run folder as it is.",
+            )
+        sample = sample_histories(self, dataset, USERS)
+        users = encode_cases(self.model.cpu(), sample.items, sample.cases, "cpu")
+        self.index = Index.build(self.model.item_matrix(), users, recall)
+        return self.index.facts
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""
@@ -419,6 +457,16 @@ class Recommender(Run):
         vectors = np.stack(list(unlisted.values())).astype(np.float32)
         check_vectors(vectors, len(unlisted), self.vectors.shape[1])
         return vectors
+
+    @torch.no_grad()
+    def _search(self, device: str) -> Search | None:
+        """Choose how the best items of user vectors are found: by the index, or exactly."""
+        if not isinstance(self.model, SequenceModel):
+            return None
+        if self.index is not None and device == "cpu":
+            return self.index.top_k
+        matrix = self.model.item_matrix()
+        return lambda users, k, seen, allowed: top_k(users, matrix, k, seen, allowed)
 
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
         allowed = torch.from_numpy(~self.retired)

@@ -6,15 +6,24 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from lite_llm4rec import store
 from lite_llm4rec.card import model_card
-from lite_llm4rec.config import to_dict
+from lite_llm4rec.config import from_dict, to_dict
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.errors import DataError, StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.models import MODELS, GenerativeModel, RankingModel
+from lite_llm4rec.index import Index
+from lite_llm4rec.models import (
+    MODELS,
+    ExportedConfig,
+    ExportedModel,
+    GenerativeModel,
+    RankingModel,
+    SequenceModel,
+)
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
@@ -47,6 +56,8 @@ class Run:
         Whether `vectors` were brought, so that new items must bring theirs.
     users_sha256 : str
         `Interactions.users_sha256` of the log it was trained on; of an older run folder empty.
+    index : Index or None
+        What finds items in a large catalogue; without it search is exact.
     """
 
     preset: Preset
@@ -61,6 +72,7 @@ class Run:
     retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     brought: bool = False
     users_sha256: str = ""
+    index: Index | None = None
 
     def __post_init__(self) -> None:
         if len(self.retired) != len(self.catalogue):
@@ -114,6 +126,10 @@ def write_run(run: Run, target: Path) -> Path:
         (folder / store.CARD).write_text(card, encoding="utf-8")
         if isinstance(run.model, GenerativeModel):
             run.model.save_tokenizer(folder / store.TOKENIZER)
+        if isinstance(run.model, ExportedModel):
+            run.model.save_graph(folder / store.EXPORT)
+        if run.index is not None:
+            run.index.save(folder / store.INDEX)
         if run.item_llm is not None:
             run.item_llm.save(folder / store.ITEM_LLM)
     return target
@@ -130,18 +146,12 @@ def read_run(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
-    model = MODELS[preset.model.kind].skeleton(preset.model, config)
-    try:
-        model.load_state_dict(store.read_weights(folder))
-    except RuntimeError as error:
-        raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
-    if isinstance(model, GenerativeModel):
-        model.load_tokenizer(folder / store.TOKENIZER)
+    model = _read_model(folder, config, preset).eval()
     metrics = store.read_metrics(folder)
     curves = folder / store.CURVES
     return Run(
         preset=preset,
-        model=model.eval(),
+        model=model,
         catalogue=catalogue,
         counts=counts,
         vectors=store.read_vectors(folder),
@@ -152,4 +162,27 @@ def read_run(folder: Path) -> Run:
         retired=retired,
         brought=config.get("brought_vectors", False),
         users_sha256=config.get("users_sha256", ""),
+        index=_read_index(folder / store.INDEX, model),
     )
+
+
+def _read_model(folder: Path, config: dict[str, Any], preset: Preset) -> RankingModel:
+    weights = store.read_weights(folder)
+    if "exported" in config:
+        exported = from_dict(ExportedConfig, config["exported"])
+        return ExportedModel(exported, weights, folder / store.EXPORT)
+    model = MODELS[preset.model.kind].skeleton(preset.model, config)
+    try:
+        model.load_state_dict(weights)
+    except RuntimeError as error:
+        raise StoreError(f"{folder}: the weights do not fit the config: {error}") from error
+    if isinstance(model, GenerativeModel):
+        model.load_tokenizer(folder / store.TOKENIZER)
+    return model
+
+
+@torch.no_grad()
+def _read_index(folder: Path, model: RankingModel) -> Index | None:
+    if not folder.is_dir() or not isinstance(model, SequenceModel):
+        return None
+    return Index.load(folder, model.item_matrix())

@@ -31,13 +31,15 @@ CONFIG, MODEL, CATALOGUE, VECTORS = (
     "catalogue.parquet",
     "item_vectors.safetensors",
 )
-METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER = (
+METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT, INDEX = (
     "metrics.json",
     "test_cases.parquet",
     "curves.csv",
     "README.md",
     "item_llm",
     "tokenizer",
+    "export",
+    "index",
 )
 COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
 _TAKE_ANOTHER = "Copy or train it again."

@@ -14,8 +14,9 @@ from transformers import PreTrainedTokenizerFast, T5Config, T5EncoderModel
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.export import export
 from lite_llm4rec.item_vectors import catalogue_facts
-from lite_llm4rec.models import MODELS, LiteConfig
+from lite_llm4rec.models import MODELS, CausalConfig, CausalLLM4Rec, LiteConfig
 from lite_llm4rec.models.id_text import digit_tokenizer
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.recommender import Recommender
@@ -137,3 +138,31 @@ def t5(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def text_preset(text_model: Path, **changes: Any) -> Preset:
     return tiny_preset(text=TextConfig(str(text_model), max_tokens=8), **changes)
+
+
+@pytest.fixture(scope="session")
+def small_kinds() -> Dataset:
+    return ring_with_kinds(users=40)
+
+
+@pytest.fixture(scope="session")
+def default_model(small_kinds: Dataset) -> Recommender:
+    """The default model, never trained, with ten cold items; tests must not change it."""
+    config = CausalConfig(shape={"width": 16, "blocks": 1}, history_length=6)
+    made = untrained(small_kinds, tiny_preset(model=config))
+    assert isinstance(made.model, CausalLLM4Rec)
+    made.counts[50:] = 0
+    made.model.counts[50:] = 0
+    made.cold_offset = 0.25
+    made.brought = True
+    return made
+
+
+@pytest.fixture(scope="session")
+def exported_folder(
+    default_model: Recommender, small_kinds: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """That model's export; tests must not change it."""
+    folder = tmp_path_factory.mktemp("exported") / "run"
+    export(default_model, folder, dataset=small_kinds)
+    return folder

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lite_llm4rec.cli import asking, serving, showing, tables, training
+from lite_llm4rec.cli import asking, deploying, serving, showing, tables, training
 from lite_llm4rec.errors import Interrupted, LiteLLM4RecError, StoreError
 
 COMMANDS = (
@@ -21,6 +21,8 @@ COMMANDS = (
     asking.add_items,
     asking.retire_items,
     asking.info,
+    deploying.export,
+    deploying.index,
     serving.serve,
     showing.demo,
     showing.results,

@@ -1,5 +1,6 @@
 """Commands that ask a run folder, and those that change its catalogue."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,10 @@ def recommend(
     interactions: Annotated[
         Path | None, typer.Option(help="Or a table of interactions: one list per user.")
     ] = None,
+    input_: Annotated[
+        Path | None,
+        typer.Option("--input", help="Or Parquet of users and lists of ids, resumed if killed."),
+    ] = None,
     k: Annotated[int, typer.Option("--k", "-k", help="How many items.")] = 10,
     exclude: Annotated[str | None, typer.Option(help="Ids never to recommend.")] = None,
     among: Annotated[str | None, typer.Option(help="Ids to choose from.")] = None,
@@ -32,13 +37,17 @@ def recommend(
     ] = None,
     drop_unknown: Annotated[bool, typer.Option(help="Skip ids that are not known.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Write to this Parquet instead of printing; streamed.")
+        Path | None,
+        typer.Option(
+            "--out", "--output", help="Write to this Parquet instead of printing; streamed."
+        ),
     ] = None,
     device: option.Device = "cpu",
     threads: option.Threads = None,
     as_json: option.Json = False,
 ) -> None:
     """Recommend for histories of item ids, of titles, or for every user of a table."""
+    from lite_llm4rec.batch import recommend_file
     from lite_llm4rec.output import write_stream
     from lite_llm4rec.recommender import Recommender
 
@@ -46,6 +55,16 @@ def recommend(
     recommender = Recommender.load(run)
     if cold_offset is not None:
         recommender.cold_offset = cold_offset
+    if input_ is not None:
+        if history or title or interactions is not None or out is None:
+            raise LiteLLM4RecError("--input goes with --output, and with no other history.")
+        counts = recommend_file(
+            recommender, input_, out, k, exclude=_ids(exclude),
+            candidates=_ids(among) if among else None, include_seen=include_seen, device=device,
+            progress=not as_json,
+        )  # fmt: skip
+        print_json(asdict(counts)) if as_json else console.print(_told(counts, out))
+        return
     histories: Any = [_ids(line) for line in history or []]
     if title:
         histories.append([recommender.find(words) for words in title])
@@ -148,6 +167,13 @@ def info(
         print_json(to_dict(load_preset(run)))
     else:
         print(preset_text(run))
+
+
+def _told(counts: Any, out: Path) -> str:
+    """Say in one line what a batch has done."""
+    unknown = f"; {counts.unknown:,} unknown items were left out" if counts.unknown else ""
+    resumed = f"; {counts.resumed:,} users were done before" if counts.resumed else ""
+    return f"{counts.rows:,} rows for {counts.users:,} users written to {out}{unknown}{resumed}"
 
 
 def _ids(line: str | None) -> list[str]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from lite_llm4rec.models.base import (
     CatalogueFacts,
+    EncoderModel,
     EveryPositionModel,
     GenerativeModel,
     ModelConfig,
@@ -14,6 +15,7 @@ from lite_llm4rec.models.base import (
 )
 from lite_llm4rec.models.bert4rec import BERT4Rec, BERT4RecConfig
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
+from lite_llm4rec.models.exported import ExportedConfig, ExportedModel
 from lite_llm4rec.models.fdsa import FDSA, FDSAConfig
 from lite_llm4rec.models.generative import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
@@ -55,7 +57,10 @@ __all__ = [
     "CatalogueFacts",
     "CausalConfig",
     "CausalLLM4Rec",
+    "EncoderModel",
     "EveryPositionModel",
+    "ExportedConfig",
+    "ExportedModel",
     "FDSAConfig",
     "GenerativeConfig",
     "GenerativeModel",

@@ -129,12 +129,37 @@ class SequenceModel(RankingModel):
         return self.user_vectors(items, mask) @ self.item_matrix().T
 
 
-class EveryPositionModel(SequenceModel):
-    """A causal model: one pass gives the user vector after each position, and teaches each."""
+class EncoderModel(SequenceModel):
+    """A model that knows a history by its items' vectors; its encoder can be exported."""
 
     @abstractmethod
     def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
         """Look items up as they go in, (…) int64 → (…, width)."""
+
+    @abstractmethod
+    def encode(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encode histories of item vectors.
+
+        Parameters
+        ----------
+        vectors : torch.Tensor
+            (batch, length, width) item vectors as they go in.
+        mask : torch.Tensor
+            (batch, length) bool, as in `user_vectors`.
+
+        Returns
+        -------
+        torch.Tensor
+            (batch, dim).
+        """
+
+    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Look the items up and encode them, (batch, dim)."""
+        return self.encode(self.input_vectors(items), mask)
+
+
+class EveryPositionModel(EncoderModel):
+    """A causal model: one pass gives the user vector after each position, and teaches each."""
 
     @abstractmethod
     def position_vectors(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -153,15 +178,20 @@ class EveryPositionModel(SequenceModel):
             (batch, length, dim); at each position what the history up to there alone would give.
         """
 
-    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def encode(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give the user vector after the last position, (batch, dim)."""
-        found = self.position_vectors(self.input_vectors(items), mask)
-        last = mask.sum(1) - 1
-        return found[torch.arange(len(found), device=found.device), last]
+        found = self.position_vectors(vectors, mask)
+        return at_places(found, mask.sum(1) - 1)
 
     def taught(self, batch: Batch) -> int:
         """Count the positions, each of which is taught its next item."""
         return int(batch.mask.sum())
+
+
+def at_places(states: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    """Take the state at one place of each row: (batch, length, dim), (batch,) → (batch, dim)."""
+    places = places[:, None, None].expand(-1, 1, states.shape[2])
+    return states.gather(1, places)[:, 0]
 
 
 class PretrainedModel(EveryPositionModel):

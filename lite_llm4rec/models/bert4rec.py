@@ -14,7 +14,7 @@ from torch.nn import functional
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig, catalogue_loss
-from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, EncoderModel, ModelConfig, at_places
 from lite_llm4rec.models.layers import (
     BERT_STD,
     NORM_EPS,
@@ -61,7 +61,7 @@ class BERT4RecConfig(ModelConfig):
         check_at_least(self, 1, "history_length", "width", "blocks", "heads", "inner")
 
 
-class BERT4Rec(SequenceModel):
+class BERT4Rec(EncoderModel):
     """A two-way transformer over id embeddings, used once more as the head, with a bias per item.
 
     A window of a user's training part, the item after it included, is one sequence. Which of its
@@ -115,11 +115,20 @@ class BERT4Rec(SequenceModel):
         """Return what `skeleton` needs to build this model again."""
         return {"shape": [len(self.items), 0]}
 
-    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
+        """Look items up."""
+        return self.items[items]
+
+    def encode(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode histories, each with one mask behind it, (batch, width + 1). Source: §3.6."""
-        longer, real = functional.pad(items, (0, 1)), functional.pad(mask, (1, 0), value=True)
-        behind = functional.one_hot(mask.sum(1), longer.shape[1]).bool()
-        return self._fillings(longer, real, behind)
+        longer, real = (
+            functional.pad(vectors, (0, 0, 0, 1)),
+            functional.pad(mask, (1, 0), value=True),
+        )
+        behind = mask.sum(1)
+        places = torch.arange(longer.shape[1], device=mask.device)
+        states = self._states(longer, real, places == behind[:, None])
+        return self._fill(at_places(states, behind))
 
     def item_matrix(self) -> torch.Tensor:
         """Return the id embeddings and behind each its bias, (N, width + 1)."""
@@ -157,9 +166,19 @@ class BERT4Rec(SequenceModel):
     def _fillings(
         self, items: torch.Tensor, mask: torch.Tensor, masked: torch.Tensor
     ) -> torch.Tensor:
-        """Give what would fill each masked position and a 1, (masked, width + 1). Source: Eq. 7."""
-        vectors = torch.where(masked[..., None], self.mask_vector, self.items[items])
-        states = self.dropout(self.norm_in(vectors + self.positions[: items.shape[1]]))
-        states = self.encoder(states, mask)[masked]
+        """Give what would fill each masked position and a 1, (masked, width + 1)."""
+        return self._fill(self._states(self.input_vectors(items), mask, masked)[masked])
+
+    def _states(
+        self, vectors: torch.Tensor, mask: torch.Tensor, masked: torch.Tensor
+    ) -> torch.Tensor:
+        """Encode item vectors some of which are masked, (batch, length, width) → the same."""
+        vectors = torch.where(masked[..., None], self.mask_vector, vectors)
+        entered = self.dropout(self.norm_in(vectors + self.positions[: vectors.shape[1]]))
+        states: torch.Tensor = self.encoder(entered, mask)
+        return states
+
+    def _fill(self, states: torch.Tensor) -> torch.Tensor:
+        """Give what would fill masked positions and a 1, (n, width + 1). Source: Eq. 7."""
         users = self.norm_out(functional.gelu(self.output(states)))
         return torch.cat([users, torch.ones_like(users[:, :1])], 1)

@@ -163,9 +163,9 @@ class CausalLLM4Rec(EveryPositionModel):
         pooled: torch.Tensor = states
         return pooled
 
-    def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    def encode(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Give the user vector after the last position and a 1, (batch, width + 1)."""
-        users = super().user_vectors(items, mask)
+        users = super().encode(vectors, mask)
         return torch.cat([users, torch.ones_like(users[:, :1])], 1)
 
     def item_matrix(self) -> torch.Tensor:
@@ -200,6 +200,10 @@ class CausalLLM4Rec(EveryPositionModel):
             )
         self.items.append(vectors)
         self.counts = torch.cat([self.counts, self.counts.new_zeros(len(vectors))])
+
+    def set_cold_offset(self, value: float) -> None:
+        """Add `value` to the scores of cold items."""
+        self.cold_offset.fill_(value)
 
     @property
     def warm(self) -> torch.Tensor:

@@ -81,7 +81,7 @@ class ItemTable(nn.Module):
         They are in no matrix, so that they can be in a history and never in a list.
         """
         assert self.vectors is not None
-        self.visitors = self.project(self._whitened(vectors.to(self.vectors)))
+        self.visitors = self._enter(vectors.to(self.vectors))
         try:
             yield
         finally:
@@ -123,6 +123,16 @@ class ItemTable(nn.Module):
         if self.ids is not None:
             blank = self.ids.new_zeros(len(added), self.ids.shape[1])
             self.ids = nn.Parameter(torch.cat([self.ids.data, blank]))
+
+    def text_map(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Give the text's way to what goes in as one linear map: (text width, width), (width,)."""
+        zero = torch.zeros(1, self.text_width)
+        bias = self._enter(zero)
+        return self._enter(torch.eye(self.text_width)) - bias, bias[0]
+
+    def _enter(self, vectors: torch.Tensor) -> torch.Tensor:
+        entered: torch.Tensor = self.project(self._whitened(vectors))
+        return entered
 
     def _whitened(self, vectors: torch.Tensor) -> torch.Tensor:
         return vectors if self.whitening is None else self.whitening(vectors)

@@ -14,7 +14,7 @@ from transformers import AutoConfig
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import Backbone, mean_pool
-from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
+from lite_llm4rec.models.base import CatalogueFacts, EncoderModel, ModelConfig
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.text.encoder import ItemLLM
 
@@ -58,7 +58,7 @@ class LiteConfig(ModelConfig):
     fix_head: bool = False
 
 
-class LiteLLM4Rec(SequenceModel):
+class LiteLLM4Rec(EncoderModel):
     """The paper's model.
 
     Parameters
@@ -110,8 +110,18 @@ class LiteLLM4Rec(SequenceModel):
         return {"backbone": backbone, "shape": list(self.items.vectors.shape)}
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-        """Encode histories, (batch, width). Source: paper Eq. 4."""
-        vectors = self.items(items) if self.text is None else self._encode_distinct(items, mask)
+        """Encode histories, (batch, width); in the joint stage from their items' text."""
+        if self.text is None:
+            return super().user_vectors(items, mask)
+        return self.encode(self._encode_distinct(items, mask), mask)
+
+    def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
+        """Look items up."""
+        found: torch.Tensor = self.items(items)
+        return found
+
+    def encode(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Encode item vectors, (batch, length, width) → (batch, width). Source: paper Eq. 4."""
         states = self.backbone(self.dropout(vectors), mask)
         users: torch.Tensor = self.dropout(mean_pool(states, mask))
         return users

@@ -8,6 +8,7 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.causal import CausalLLM4Rec
+from lite_llm4rec.models.exported import ExportedModel
 from lite_llm4rec.models.generative import GenerativeRec
 from lite_llm4rec.models.prompt_encoder import PromptEncoder
 
@@ -39,9 +40,13 @@ def take_over(
     Raises
     ------
     ConfigError
-        When the models are not of one shape, or of a model that reads items as text the
-        catalogues are not the same.
+        When the models are not of one shape, the old one is an export, or of a model that reads
+        items as text the catalogues are not the same.
     """
+    if isinstance(old, ExportedModel):
+        raise ConfigError(
+            "An export cannot be gone on from.", "Name the run folder that it was made of."
+        )
     if isinstance(model, GenerativeRec | PromptEncoder) and not np.array_equal(
         places, np.arange(len(places))
     ):
