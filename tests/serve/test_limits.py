@@ -33,6 +33,7 @@ def send(client: TestClient, body: str | bytes, path: str = "/recommend") -> Any
         {"history": [""]},
         {"history": ["x" * 257]},
         {"history": ["\0"]},
+        {"history": ["line\nline"]},
         {"history": [["i05"]]},
         {"history": [{"text": ""}]},
         {"history": [{"text": "x" * 4001}]},
