@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.serve.settings import MAX_HISTORY, MAX_ID_LENGTH
+from lite_llm4rec.serve.settings import MAX_HISTORY, MAX_ID_LENGTH, PLAIN
 from lite_llm4rec.serve.store import is_sqlite
 from lite_llm4rec.serve.tables import answers, events
 
@@ -170,9 +171,9 @@ def _chunks(log: Interactions) -> Iterator[list[dict[str, Any]]]:
 
 def _short(value: Any) -> str:
     text = str(value)
-    if len(text) > MAX_ID_LENGTH or "\0" in text:
+    if not 0 < len(text) <= MAX_ID_LENGTH or not re.fullmatch(PLAIN, text):
         raise DataError(
-            f"The id {text[:40]!r}… is over {MAX_ID_LENGTH} characters, or holds a zero byte.",
+            f"The id {text[:40]!r} is empty, over {MAX_ID_LENGTH} characters or has control ones.",
             "Give it another id.",
         )
     return text

@@ -13,6 +13,7 @@ from lite_llm4rec.serve.settings import (
     MAX_K,
     MAX_TEXT_LENGTH,
     MAX_VECTOR,
+    PLAIN,
 )
 
 MAX_TIME = 253_402_300_799  # the end of the year 9999
@@ -21,7 +22,7 @@ NO_ZERO_BYTE = r"^[^\x00]*$"
 Number = Annotated[int, Field(strict=True, ge=-(2**63), le=2**63 - 1)]
 Words = Annotated[
     str,
-    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_LENGTH, pattern=NO_ZERO_BYTE),
+    StringConstraints(strict=True, min_length=1, max_length=MAX_ID_LENGTH, pattern=PLAIN),
 ]
 Id = Number | Words
 Text = Annotated[

@@ -10,6 +10,7 @@ from lite_llm4rec.errors import ConfigError
 
 MAX_BODY_BYTES = 4 * 2**20
 MAX_ID_LENGTH = 256
+PLAIN = r"^[^\x00-\x1f\x7f]*$"  # no control characters, which no address can hold
 MAX_TEXT_LENGTH = 4_000
 MAX_HISTORY = 10_000
 MAX_K = 1_000

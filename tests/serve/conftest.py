@@ -83,6 +83,14 @@ def client(serving: Serving) -> Iterator[TestClient]:
 
 
 @pytest.fixture(scope="session")
+def asking(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """One service for all tests that change nothing."""
+    database = f"sqlite:///{tmp_path_factory.mktemp('asking') / 'state.db'}"
+    with TestClient(create_app(Settings(made_run, database))) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Callable[[], str]]:
     """Start a PostgreSQL server; each call empties its database and gives the URL.
 

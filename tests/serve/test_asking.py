@@ -19,15 +19,15 @@ def ids(answer: Any) -> list[str]:
     return [item["id"] for item in answer.json()["items"]]
 
 
-def test_a_history_gets_the_models_list(client: TestClient, expected: Recommender):
-    found = client.post("/recommend", json={"history": HISTORY, "k": 7}).json()
+def test_a_history_gets_the_models_list(asking: TestClient, expected: Recommender):
+    found = asking.post("/recommend", json={"history": HISTORY, "k": 7}).json()
     wanted = expected.recommend([HISTORY], k=7)
     assert [item["id"] for item in found["items"]] == wanted.ids[0]
     assert [item["title"] for item in found["items"]] == wanted.titles[0]
     scores = [item["score"] for item in found["items"]]
     assert scores == pytest.approx(wanted.scores[0], abs=1e-4)
     assert found["note"] == ""
-    assert client.post("/recommend", json={"history": []}).json()["note"] == EMPTY_HISTORY
+    assert asking.post("/recommend", json={"history": []}).json()["note"] == EMPTY_HISTORY
 
 
 @pytest.mark.parametrize(
@@ -43,13 +43,13 @@ def test_a_history_gets_the_models_list(client: TestClient, expected: Recommende
     ],
 )
 def test_filters_mean_what_the_librarys_do(
-    client: TestClient, expected: Recommender, asked: dict, meant: dict
+    asking: TestClient, expected: Recommender, asked: dict, meant: dict
 ):
-    found = ids(client.post("/recommend", json={"history": HISTORY, "k": 5, **asked}))
+    found = ids(asking.post("/recommend", json={"history": HISTORY, "k": 5, **asked}))
     assert found == expected.recommend([HISTORY], k=5, **meant).ids[0]
 
 
-def test_requests_in_a_batch_each_keep_their_own_wishes(client: TestClient):
+def test_requests_in_a_batch_each_keep_their_own_wishes(asking: TestClient):
     requests = [
         {"history": HISTORY, "k": 3},
         {"history": ["i09"], "k": 12, "exclude": ["i10"]},
@@ -57,9 +57,9 @@ def test_requests_in_a_batch_each_keep_their_own_wishes(client: TestClient):
         {"history": ["i01"], "include_seen": True},
         {"history": HISTORY, "k": 4, "exclude": ["i06"]},
     ]
-    together = client.post("/recommend/batch", json={"requests": requests}).json()["results"]
+    together = asking.post("/recommend/batch", json={"requests": requests}).json()["results"]
     for request, found in zip(requests, together, strict=True):
-        alone = client.post("/recommend", json=request).json()
+        alone = asking.post("/recommend", json=request).json()
         assert [item["id"] for item in found["items"]] == [item["id"] for item in alone["items"]]
         assert found["note"] == alone["note"]
 
@@ -92,33 +92,33 @@ def test_a_text_is_read_as_the_item_that_it_describes(
     assert _metric(client, 'text_cache_total{result="miss"}') == 2
 
 
-def test_unknown_ids_are_named_or_dropped(client: TestClient, expected: Recommender):
+def test_unknown_ids_are_named_or_dropped(asking: TestClient, expected: Recommender):
     asked = {"history": ["i03", "nothing", 12], "only": ["i09", "nope"], "k": 3}
-    refused = client.post("/recommend", json=asked)
+    refused = asking.post("/recommend", json=asked)
     assert refused.status_code == 422
     assert "'nothing', 12" in refused.json()["detail"] and refused.json()["remedy"]
-    found = ids(client.post("/recommend", json={**asked, "unknown": "drop"}))
+    found = ids(asking.post("/recommend", json={**asked, "unknown": "drop"}))
     assert found == expected.recommend([["i03"]], candidates=["i09"], k=3).ids[0] == ["i09"]
 
 
 @pytest.mark.parametrize("by", ["text", "behaviour"])
-def test_similar_items(client: TestClient, expected: Recommender, by: Any):
-    found = ids(client.get("/similar", params={"item": "i05", "k": 4, "by": by}))
+def test_similar_items(asking: TestClient, expected: Recommender, by: Any):
+    found = ids(asking.get("/similar", params={"item": "i05", "k": 4, "by": by}))
     assert found == expected.similar_items(["i05"], k=4, by=by).ids[0]
-    missing = client.get("/similar", params={"item": "nothing"})
+    missing = asking.get("/similar", params={"item": "nothing"})
     assert missing.status_code == 404 and "nothing" in missing.json()["detail"]
 
 
-def test_search_finds_titles_first_and_then_what_is_near(client: TestClient):
-    found = client.get("/search", params={"text": "thing I07", "k": 3}).json()["items"]
+def test_search_finds_titles_first_and_then_what_is_near(asking: TestClient):
+    found = asking.get("/search", params={"text": "thing I07", "k": 3}).json()["items"]
     assert [item["by"] for item in found] == ["title", "text", "text"]
     assert found[0] == {
         "id": "i07", "title": "Thing i07", "by": "title", "score": None, "retired": False,
     }  # fmt: skip
-    by_text = client.get("/search", params={"text": "Thing i07", "k": 3, "by": "text"}).json()
+    by_text = asking.get("/search", params={"text": "Thing i07", "k": 3, "by": "text"}).json()
     assert by_text["items"][0]["id"] == "i07"
     assert by_text["items"][0]["score"] == pytest.approx(1.0, abs=1e-5)
-    parts = client.get("/search", params={"text": "i1", "by": "title", "k": 20}).json()["items"]
+    parts = asking.get("/search", params={"text": "i1", "by": "title", "k": 20}).json()["items"]
     assert sorted(item["id"] for item in parts) == [f"i{number}" for number in range(10, 20)]
 
 

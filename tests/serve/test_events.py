@@ -126,6 +126,10 @@ def test_an_import_that_fails_records_nothing(database: Engine, tmp_path: Path):
     with pytest.raises(DataError, match="256"):
         import_interactions(database, tmp_path / "log.parquet", COLUMNS, None)
     assert stored(database) == 0
+    broken = pa.table({"user_id": ["a\n"], "item_id": ["a"], "timestamp": [10]})
+    pyarrow.parquet.write_table(broken, tmp_path / "broken.parquet")
+    with pytest.raises(DataError, match="control"):
+        import_interactions(database, tmp_path / "broken.parquet", COLUMNS, None)
     with pytest.raises(DataError, match="No such file"):
         import_interactions(database, tmp_path / "none.parquet", COLUMNS, None)
     positions = pa.table({"user_id": [1, 1], "item_id": ["a", "b"], "timestamp": [0, 1]})

@@ -33,6 +33,7 @@ def send(client: TestClient, body: str | bytes, path: str = "/recommend") -> Any
         {"history": [""]},
         {"history": ["x" * 257]},
         {"history": ["\0"]},
+        {"history": ["line\nline"]},
         {"history": [["i05"]]},
         {"history": [{"text": ""}]},
         {"history": [{"text": "x" * 4001}]},
@@ -51,8 +52,8 @@ def send(client: TestClient, body: str | bytes, path: str = "/recommend") -> Any
         "text",
     ],
 )  # fmt: skip
-def test_wrong_requests_are_refused_in_words(client: TestClient, body: Any):
-    refused = send(client, json.dumps(body))
+def test_wrong_requests_are_refused_in_words(asking: TestClient, body: Any):
+    refused = send(asking, json.dumps(body))
     assert refused.status_code == 422
     assert set(refused.json()) == {"detail", "remedy", "request_id"}
     assert 0 < len(refused.json()["detail"]) < 2500
@@ -66,8 +67,8 @@ def test_wrong_requests_are_refused_in_words(client: TestClient, body: Any):
         b'{"history": ["i05"], "k": 1e999}',
     ],
 )  # fmt: skip
-def test_what_is_no_json_is_refused_too(client: TestClient, body: bytes):
-    assert send(client, body).status_code in (400, 422)
+def test_what_is_no_json_is_refused_too(asking: TestClient, body: bytes):
+    assert send(asking, body).status_code in (400, 422)
 
 
 def test_unicode_is_taken_as_it_is(client: TestClient):
@@ -80,19 +81,19 @@ def test_unicode_is_taken_as_it_is(client: TestClient):
     assert client.get(f"/users/{name}").json() == {"history": [name]}
 
 
-def test_a_history_of_a_million_items_is_refused_before_it_is_read(client: TestClient):
+def test_a_history_of_a_million_items_is_refused_before_it_is_read(asking: TestClient):
     history = ["i05"] * 1_000_000
     started = time.perf_counter()
-    refused = send(client, json.dumps({"history": history}))
+    refused = send(asking, json.dumps({"history": history}))
     assert refused.status_code == 413
     assert f"{MAX_BODY_BYTES:,}" in refused.json()["detail"]
     assert time.perf_counter() - started < 2
-    shorter = send(client, json.dumps({"history": history[: MAX_HISTORY + 1]}))
+    shorter = send(asking, json.dumps({"history": history[: MAX_HISTORY + 1]}))
     assert shorter.status_code == 422 and f"{MAX_HISTORY}" in shorter.json()["detail"]
-    assert send(client, json.dumps({"history": history[:MAX_HISTORY]})).status_code == 200
+    assert send(asking, json.dumps({"history": history[:MAX_HISTORY]})).status_code == 200
 
 
-def test_a_body_without_a_length_is_cut_off(client: TestClient):
+def test_a_body_without_a_length_is_cut_off(asking: TestClient):
     sent = 0
 
     def parts() -> Any:
@@ -101,7 +102,7 @@ def test_a_body_without_a_length_is_cut_off(client: TestClient):
             sent += 1
             yield b" " * 65_536
 
-    refused = client.post("/recommend", content=parts(), headers=JSON)
+    refused = asking.post("/recommend", content=parts(), headers=JSON)
     assert refused.status_code == 413
     assert int(refused.headers["content-length"]) > 0
 

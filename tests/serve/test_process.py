@@ -13,8 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -104,9 +103,23 @@ class Client(threading.Thread):
             return answer.status_code == 201
 
 
-def kill_under_load(folder: Path, url: str, log: Path, kills: int) -> None:
-    process = Process(folder, url, log)
-    process.wait_until_ready()
+@pytest.fixture
+def start(run_folder: Path, tmp_path: Path) -> Iterator[Callable[[str], Process]]:
+    """Start a process on a database; it is killed behind the test if it still runs."""
+    processes: list[Process] = []
+
+    def make(url: str) -> Process:
+        processes.append(Process(run_folder, url, tmp_path / "log"))
+        processes[0].wait_until_ready()
+        return processes[0]
+
+    yield make
+    for process in processes:
+        if process.running.poll() is None:
+            process.end()
+
+
+def kill_under_load(process: Process, kills: int) -> None:
     clients = [Client(process, number) for number in range(CLIENTS)]
     try:
         for client in clients:
@@ -124,55 +137,55 @@ def kill_under_load(folder: Path, url: str, log: Path, kills: int) -> None:
             client.stop.set()
         for client in clients:
             client.join(60)
-        process.end(signal.SIGKILL)
     assert not any(client.wrong for client in clients)
     assert sum(client.repeated for client in clients) >= kills
-    stored = histories(open_database(url), [f"u{client.number}" for client in clients], 10**6)
+    database = open_database(process.url)
+    stored = histories(database, [f"u{client.number}" for client in clients], 10**6)
+    database.dispose()
     for client, found in zip(clients, stored, strict=True):
         assert len(client.answered) > 0
         assert found == client.answered  # none lost, none doubled, none out of order
 
 
-def test_what_was_answered_survives_a_kill(run_folder: Path, tmp_path: Path):
-    kill_under_load(run_folder, f"sqlite:///{tmp_path / 's.db'}", tmp_path / "log", kills=1)
+def reload_by_signal(process: Process) -> None:
+    process.send(signal.SIGHUP)
+    _wait_for(lambda: '"message": "reloaded"' in process.log.read_text())
+
+
+def end_with_a_request_in_flight(process: Process) -> None:
+    body = json.dumps({"history": ["i05"], "k": 3}).encode()
+    head = (
+        "POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", process.port)) as link:
+        link.sendall(head.encode() + body[:5])
+        time.sleep(0.2)
+        process.send(signal.SIGTERM)
+        time.sleep(0.5)
+        with pytest.raises(httpx2.TransportError):  # no new ones
+            httpx2.get(f"{process.address}/health/live")
+        link.sendall(body[5:])
+        link.settimeout(20)
+        answer = b"".join(iter(lambda: link.recv(65_536), b""))
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert len(json.loads(answer.split(b"\r\n\r\n", 1)[1])["items"]) == 3
+    process.running.wait(20)
+    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
+    assert {line["level"] for line in lines} <= {"INFO", "WARNING"}, process.log.read_text()
+    assert "stopped" in [line["message"] for line in lines]
+
+
+def test_a_process_is_killed_hung_up_on_and_told_to_stop(start: Any, tmp_path: Path):
+    process = start(f"sqlite:///{tmp_path / 's.db'}")
+    kill_under_load(process, kills=1)
+    reload_by_signal(process)
+    end_with_a_request_in_flight(process)
 
 
 @pytest.mark.slow
-def test_what_was_answered_survives_ten_kills(run_folder: Path, database_url: str, tmp_path: Path):
-    kill_under_load(run_folder, database_url, tmp_path / "log", kills=10)
-
-
-def test_it_reloads_when_hung_up_on_and_ends_when_all_is_answered(run_folder: Path, tmp_path: Path):
-    process = Process(run_folder, f"sqlite:///{tmp_path / 's.db'}", tmp_path / "log")
-    try:
-        process.wait_until_ready()
-        process.send(signal.SIGHUP)
-        _wait_for(lambda: '"message": "reloaded"' in process.log.read_text())
-        body = json.dumps({"history": ["i05"], "k": 3}).encode()
-        with socket.create_connection(("127.0.0.1", process.port)) as link:
-            head = (
-                "POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-                f"Content-Length: {len(body)}\r\n\r\n"
-            )
-            link.sendall(head.encode() + body[:5])
-            time.sleep(0.2)
-            process.send(signal.SIGTERM)
-            time.sleep(0.5)
-            with pytest.raises(httpx2.TransportError):  # no new ones
-                httpx2.get(f"{process.address}/health/live")
-            link.sendall(body[5:])
-            link.settimeout(20)
-            answer = b"".join(iter(lambda: link.recv(65_536), b""))
-        assert answer.startswith(b"HTTP/1.1 200")
-        assert len(json.loads(answer.split(b"\r\n\r\n", 1)[1])["items"]) == 3
-        process.running.wait(20)
-    finally:
-        if process.running.poll() is None:
-            process.end()
-    lines = [json.loads(line) for line in process.log.read_text().splitlines()]
-    levels = Counter(line["level"] for line in lines)
-    assert set(levels) <= {"INFO", "WARNING"}, process.log.read_text()
-    assert "stopped" in [line["message"] for line in lines]
+def test_what_was_answered_survives_ten_kills(start: Any, database_url: str):
+    kill_under_load(start(database_url), kills=10)
 
 
 def _wait_for(what: Callable[[], bool], seconds: float = 20.0) -> None:

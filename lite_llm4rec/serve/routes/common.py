@@ -4,10 +4,10 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
-from lite_llm4rec.serve.schemas import NO_ZERO_BYTE, Recommended, ScoredItem
+from lite_llm4rec.serve.schemas import Recommended, ScoredItem
 from lite_llm4rec.serve.served import Ranked
 from lite_llm4rec.serve.service import Service
-from lite_llm4rec.serve.settings import MAX_ID_LENGTH, MAX_K
+from lite_llm4rec.serve.settings import MAX_ID_LENGTH, MAX_K, PLAIN
 
 
 async def _service(request: Request) -> Service:  # not async, it would take a thread
@@ -17,10 +17,10 @@ async def _service(request: Request) -> Service:  # not async, it would take a t
 
 Running = Annotated[Service, Depends(_service)]
 PathId = Annotated[
-    str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=NO_ZERO_BYTE, description="An id.")
+    str, Path(min_length=1, max_length=MAX_ID_LENGTH, pattern=PLAIN, description="An id.")
 ]
 QueryId = Annotated[
-    str, Query(min_length=1, max_length=MAX_ID_LENGTH, pattern=NO_ZERO_BYTE, description="An id.")
+    str, Query(min_length=1, max_length=MAX_ID_LENGTH, pattern=PLAIN, description="An id.")
 ]
 QueryK = Annotated[int, Query(ge=1, le=MAX_K, description="How many items.")]
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, status
 
@@ -13,12 +13,17 @@ from lite_llm4rec.serve.schemas import (
     PROBLEMS,
     Deleted,
     Event,
+    ProblemBody,
     Recorded,
     RecordEvents,
     UserHistory,
 )
 
 router = APIRouter(tags=["users"], responses=PROBLEMS)
+
+NO_ADDRESS: dict[int | str, Any] = {
+    404: {"model": ProblemBody, "description": "No id: it holds control characters."}
+}
 
 Key = Annotated[
     str | None,
@@ -56,14 +61,14 @@ async def record_events(request: RecordEvents, service: Running, key: Key = None
     return Recorded(**found)
 
 
-@router.get("/users/{user:path}")
+@router.get("/users/{user:path}", responses=NO_ADDRESS)
 async def history(user: PathId, service: Running) -> UserHistory:
     """Show what is stored of a user; an unknown one has an empty history."""
     (found,) = await service.reading.ask(user)
     return UserHistory(history=found)
 
 
-@router.delete("/users/{user:path}")
+@router.delete("/users/{user:path}", responses=NO_ADDRESS)
 async def forget(user: PathId, service: Running) -> Deleted:
     """Delete all that is stored of a user."""
     return Deleted(events=await service.forget(user))
