@@ -153,7 +153,8 @@ def evaluate(
     metrics[f"coverage@{LIST_LENGTH}"] = coverage(lists, len(dataset.catalogue))
     cold = split.train_counts() == 0
     cases = _case_table(split, targets, ranks, cold)
-    metrics[f"cold@{LIST_LENGTH}"] = float(cold[lists[lists >= 0]].mean())
+    listed = cold[lists[lists >= 0]]
+    metrics[f"cold@{LIST_LENGTH}"] = float(listed.mean()) if len(listed) else 0.0
     metrics["cold_targets"] = float(cases["cold"].to_numpy().mean())
     return Evaluation(
         protocol_of(model, dataset, split, part, seen_filter),

@@ -101,6 +101,8 @@ def test_evaluation_holds_the_shares_and_what_the_numbers_tell():
     found = evaluate(Writer([0, 1]), dataset, leave_one_out(dataset.interactions))
     assert found.metrics["malformed"] == pytest.approx(3 / (20 * 6))
     assert found.leaks == ["told"]
+    nothing = evaluate(Writer([]), dataset, leave_one_out(dataset.interactions)).metrics
+    assert nothing["cold@10"] == nothing["coverage@10"] == nothing["recall@20"] == 0
 
 
 def test_validation_takes_the_same_few_targets_each_time():

@@ -187,7 +187,8 @@ def _remarks(measured: Rows) -> str:
     remarks += dict.fromkeys(record["remark"] for record in measured if "remark" in record)
     if "not offered" in measured[0]["metrics"]:
         wrong = mean(sum(record["metrics"][name] for name in NO_ANSWER) for record in measured)
-        remarks.append(f"{100 * wrong:.0f} % of its outputs are no candidate, or one again")
+        if wrong:
+            remarks.append(f"{100 * wrong:.0f} % of its outputs are no candidate, or one again")
     return "; ".join(remarks)
 
 
