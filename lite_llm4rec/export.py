@@ -153,7 +153,7 @@ def _installed() -> Iterator[None]:
         with warnings.catch_warnings(action="ignore"):
             yield
     except ModuleNotFoundError as error:
-        raise MissingExtraError(error.name or "", "serve", "Exporting") from error
+        raise MissingExtraError(error.name or "", "export", "Exporting") from error
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)

@@ -212,6 +212,6 @@ def _faiss() -> Any:
     try:
         import faiss
     except ModuleNotFoundError as error:
-        raise MissingExtraError("faiss-cpu", "serve", "An index") from error
+        raise MissingExtraError("faiss-cpu", "export", "An index") from error
     faiss.omp_set_num_threads(torch.get_num_threads())
     return faiss

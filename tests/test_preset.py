@@ -114,7 +114,7 @@ def test_a_family_without_a_variant_for_small_data_goes_by_the_histories():
 
 def test_a_model_is_of_a_known_kind_and_the_papers_without_one():
     assert preset_from_dict({"vector": {}}).model == LiteConfig()
-    with pytest.raises(ConfigError, match="no kind 'sasrek'"):
+    with pytest.raises(ConfigError, match="of the kind 'sasrek'"):
         preset_from_dict({"model": {"kind": "sasrek"}, "vector": {}})
     with pytest.raises(ConfigError, match="no setting 'backbone'"):
         preset_from_dict({"model": {"kind": "sasrec", "backbone": "t5"}, "vector": {}})
