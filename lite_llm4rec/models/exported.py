@@ -205,7 +205,7 @@ def open_encoder(graph: Path, config: ExportedConfig) -> Encoder:
 
 
 def _extra(runtime: Runtime) -> str:
-    return "openvino" if runtime == "openvino" else "serve"
+    return "openvino" if runtime == "openvino" else "export"
 
 
 def _onnxruntime(graph: Path) -> Encoder:
