@@ -8,10 +8,12 @@ from typing import Any
 
 from lite_llm4rec.paper.pairs import PAIRS, Pair
 from lite_llm4rec.paper.published import FIGURE_2, TABLE_1, TABLE_2, TABLE_4, TABLE_5
+from lite_llm4rec.paper.rows import place
 from lite_llm4rec.records import read_folder
 
 YES, NO, PART = "reproduced", "not reproduced", "in part"
 WAITING, ARITHMETIC = "not measured here yet", "contradicted by the paper's own tables"
+ON_CPU = "not to this extent on a CPU"  # the paper's times are a GPU's
 SMALL = "small, from scratch"
 Finding = tuple[str, str]  # verdict, evidence
 
@@ -50,10 +52,21 @@ class Evidence:
             cell for folder in folders if folder.is_dir() for cell in read_folder(folder)
         ]
 
+    def cell(self, exhibit: str, data: str, row: str) -> dict[str, Any] | None:
+        """Return the record of what was counted or timed in a cell, None where it was not."""
+        wanted = (exhibit, data, row)
+        found = [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell["dataset"], cell.get("row")) == wanted
+            and cell.get("values")
+        ]
+        return found[0] if found else None
+
     def values(self, exhibit: str, data: str, row: str) -> Mapping[str, float] | None:
         """Return what was counted or timed in a cell, None where it was not."""
-        found = [cell["values"] for cell in self._of(exhibit, data, row) if cell.get("values")]
-        return found[0] if found else None
+        cell = self.cell(exhibit, data, row)
+        return cell["values"] if cell else None
 
     def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
         """Return the paired tests of two systems."""
@@ -63,14 +76,6 @@ class Evidence:
             for cell in self._cells
             if (cell["experiment"], cell.get("exhibit"), cell.get("row"), cell.get("other"))
             == wanted
-        ]
-
-    def _of(self, exhibit: str, data: str, row: str) -> list[dict[str, Any]]:
-        wanted = (exhibit, data, row)
-        return [
-            cell
-            for cell in self._cells
-            if (cell["experiment"], cell["dataset"], cell.get("row")) == wanted
         ]
 
 
@@ -90,11 +95,14 @@ def _ratio(
     """Judge that one system takes at least `enough` times as long as another, on ML-1M."""
 
     def judge(evidence: Evidence) -> Finding:
-        times = evidence.values(exhibit, "ml-1m", "time")
-        if times is None or slow not in times or fast not in times:
+        cell = evidence.cell(exhibit, "ml-1m", "time")
+        times = cell["values"] if cell else {}
+        if cell is None or slow not in times or fast not in times:
             return WAITING, f"paper: {paper:.0f}×"
         ours = times[slow] / times[fast]
-        return (YES if ours >= enough else NO), f"{ours:.0f}× (paper: {paper:.0f}×)"
+        less = NO if "gpu" in cell["machine"] else ON_CPU
+        found = f"{ours:.0f}× on {place(cell)} (paper: {paper:.0f}×)"
+        return (YES if ours >= enough else less), found
 
     return judge
 

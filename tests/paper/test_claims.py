@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from lite_llm4rec.paper.cell import Bench, Cell
-from lite_llm4rec.paper.claims import CLAIMS, NO, PART, WAITING, YES, Evidence, claimed_pairs
+from lite_llm4rec.paper.claims import CLAIMS, ON_CPU, PART, WAITING, YES, Evidence, claimed_pairs
 from lite_llm4rec.paper.pairs import write_pairs
 from lite_llm4rec.records import write_values
 
@@ -18,7 +18,7 @@ def verdict(records: Path, says: str) -> str:
     return claim.judge(Evidence(records))[0]
 
 
-@pytest.mark.parametrize(("lite", "found"), [(1.0, YES), (10.0, NO)])
+@pytest.mark.parametrize(("lite", "found"), [(1.0, YES), (10.0, ON_CPU)])
 def test_a_ratio_is_judged(tmp_path: Path, lite: float, found: str):
     values = {"POD": 300.0, "Lite-LLM4Rec": lite}
     path = tmp_path / "table5" / "ml-1m.time.json"
