@@ -1,0 +1,223 @@
+"""The service under load on loopback, beside the plainest one: eager torch in a FastAPI handler.
+
+    python benchmarks/serve_load.py runs/demo/causal
+
+Closed loop: so many clients, each asking again as soon as it has its answer. Open loop: requests
+come at a rate, whether or not the ones before are answered; a request's time is counted from when it
+was due. The two services take turns, so that what else the machine does meets both; memory is the
+process' resident set. Client and service share the machine.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx2 as httpx
+import numpy as np
+
+from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import write_benchmark
+
+RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "serve_load.json"
+CLIENTS = (1, 8, 32)
+RATES = (20, 50, 100)  # requests a second
+LENGTH = 20
+PLAIN = """
+import sys
+import torch
+import uvicorn
+from fastapi import FastAPI
+from lite_llm4rec import Recommender
+
+torch.set_num_threads(int(sys.argv[3]))
+recommender = Recommender.load(sys.argv[1])
+app = FastAPI()
+
+@app.get("/health/ready")
+def ready():
+    return {}
+
+@app.post("/recommend")
+def recommend(request: dict):
+    found = recommender.recommend([request["history"]], k=request["k"])
+    rows = zip(found.ids[0], found.titles[0], found.scores[0])
+    return {"items": [{"id": i, "title": t, "score": s} for i, t, s in rows]}
+
+uvicorn.run(app, port=int(sys.argv[2]), log_level="warning")
+"""
+
+
+@contextmanager
+def served(name: str, run: Path, threads: int, folder: Path) -> Iterator[tuple[str, int]]:
+    """Start a service, and give its address and process number."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    ours = ["-m", "lite_llm4rec", "serve", str(run), "--port", str(port)]
+    ours += ["--state", str(folder / "state"), "--threads", str(threads)]
+    command = ours if name == "service" else ["-c", PLAIN, str(run), str(port), str(threads)]
+    with (folder / f"{name}.log").open("w") as log:
+        process = subprocess.Popen([sys.executable, *command], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        for _ in range(600):
+            time.sleep(0.2)
+            try:
+                httpx.get(f"{url}/health/ready").raise_for_status()
+                break
+            except httpx.HTTPError:
+                assert process.poll() is None, (folder / f"{name}.log").read_text()
+        yield url, process.pid
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def requests_of(run: Path, seed: int) -> list[dict[str, Any]]:
+    """Draw histories of items of the catalogue."""
+    ids = Recommender.load(run).catalogue.ids.to_pylist()
+    rng = np.random.default_rng(seed)
+    drawn = [rng.choice(len(ids), min(LENGTH, len(ids) - 1), replace=False) for _ in range(512)]
+    return [{"history": [ids[item] for item in row], "k": 10} for row in drawn]
+
+
+async def closed(
+    url: str, bodies: list[dict[str, Any]], clients: int, seconds: float
+) -> dict[str, float]:
+    """Ask in a closed loop."""
+    times: list[float] = []
+    errors = 0
+    ends = time.perf_counter() + seconds
+
+    async def one(first: int, client: httpx.AsyncClient) -> None:
+        nonlocal errors
+        place = first
+        while time.perf_counter() < ends:
+            started = time.perf_counter()
+            answer = await client.post("/recommend", json=bodies[place % len(bodies)])
+            times.append(time.perf_counter() - started)
+            errors += answer.status_code != 200
+            place += clients
+
+    async with _client(url, clients) as client:
+        await asyncio.gather(*(one(first, client) for first in range(clients)))
+    return {**_summary(times), "throughput": len(times) / seconds, "errors": errors}
+
+
+async def opened(
+    url: str, bodies: list[dict[str, Any]], rate: float, seconds: float
+) -> dict[str, float]:
+    """Ask in an open loop, with arrivals of a Poisson process."""
+    times: list[float] = []
+    errors = 0
+    rng = np.random.default_rng(0)
+    due = np.cumsum(rng.exponential(1 / rate, int(rate * seconds)))
+
+    async def one(place: int, client: httpx.AsyncClient, at: float) -> None:
+        nonlocal errors
+        answer = await client.post("/recommend", json=bodies[place % len(bodies)])
+        times.append(time.perf_counter() - at)
+        errors += answer.status_code != 200
+
+    async with _client(url, 256) as client:
+        started = time.perf_counter()
+        asked = []
+        for place, offset in enumerate(due):
+            await asyncio.sleep(max(0.0, started + offset - time.perf_counter()))
+            asked.append(asyncio.create_task(one(place, client, started + offset)))
+        await asyncio.gather(*asked)
+    return {**_summary(times), "errors": errors}
+
+
+def _client(url: str, connections: int) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=connections, max_keepalive_connections=connections)
+    return httpx.AsyncClient(base_url=url, limits=limits, timeout=60)
+
+
+def _summary(times: list[float]) -> dict[str, float]:
+    cuts = np.quantile(times, [0.5, 0.95, 0.99]) * 1000
+    return dict(zip(("p50_ms", "p95_ms", "p99_ms"), map(float, cuts), strict=True))
+
+
+def resident(pid: int) -> float:
+    """Read a process' resident memory in MB."""
+    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> float:
+    """Time the model alone, in this process: p50 in milliseconds."""
+    import torch
+
+    torch.set_num_threads(threads)
+    recommender = Recommender.load(run)
+    times = []
+    for body in bodies[:200]:
+        started = time.perf_counter()
+        recommender.recommend([body["history"]], k=10)
+        times.append(time.perf_counter() - started)
+    return 1000 * statistics.median(times)
+
+
+def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
+    """Measure both services in turn."""
+    bodies = requests_of(run, seed=0)
+    found: dict[str, Any] = {"model alone, p50_ms": bare(run, bodies, threads)}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        with served("service", run, threads, folder) as ours, \
+             served("plain", run, threads, folder) as plain:  # fmt: skip
+            both = {"service": ours, "plain": plain}
+            for url, _ in both.values():
+                asyncio.run(closed(url, bodies, 4, 2))  # warm
+            memory = {which: [resident(pid)] for which, (_, pid) in both.items()}
+            for clients in CLIENTS:
+                for which, (url, _) in both.items():
+                    key = f"{which}, {clients} clients"
+                    found[key] = asyncio.run(closed(url, bodies, clients, seconds))
+            for rate in RATES:
+                for which, (url, _) in both.items():
+                    found[f"{which}, {rate} a second"] = asyncio.run(
+                        opened(url, bodies, rate, seconds)
+                    )
+            for which, (_, pid) in both.items():
+                memory[which].append(resident(pid))
+    return {**found, "resident_mb, before and after": memory}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, default=RESULT)
+    options = parser.parse_args()
+    os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
+    found = measure(options.run, options.seconds, options.threads)
+    many = CLIENTS[-1]
+    ratio = (
+        found[f"service, {many} clients"]["throughput"]
+        / found[f"plain, {many} clients"]["throughput"]
+    )
+    what = (
+        f"requests a second with {many} clients: the service ÷ eager torch in a FastAPI handler,"
+        f" {json.loads((options.run / 'config.json').read_text())['preset']['name']}"
+    )
+    print(write_benchmark(options.out, what, ratio, {"seconds_each": options.seconds, **found}))
+
+
+if __name__ == "__main__":
+    main()
