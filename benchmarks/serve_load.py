@@ -3,9 +3,9 @@
     python benchmarks/serve_load.py runs/demo/causal
 
 Closed loop: so many clients, each asking again as soon as it has its answer. Open loop: requests
-come at a rate, whether or not the ones before are answered; a request's time is counted from when it
-was due. The two services take turns, so that what else the machine does meets both; memory is the
-process' resident set. Client and service share the machine.
+come at a rate, whether or not the ones before are answered; a request's time is counted from when
+it was due. The two services take turns, so that what else the machine does meets both. Memory is
+the process' resident set. Client and service share the machine.
 """
 
 import argparse
