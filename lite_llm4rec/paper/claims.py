@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from lite_llm4rec.paper.pairs import PAIRS, Pair
-from lite_llm4rec.paper.published import FIGURE_2, TABLE_1, TABLE_2, TABLE_4, TABLE_5
+from lite_llm4rec.paper.published import FIGURE_2, METRICS, TABLE_1, TABLE_2, TABLE_4, TABLE_5
 from lite_llm4rec.paper.rows import place
 from lite_llm4rec.records import read_folder
 
@@ -175,13 +175,14 @@ def _abstract(evidence: Evidence) -> Finding:
 
 def _consistent(evidence: Evidence) -> Finding:
     broken = [
-        f"`{row.rpartition(' ')[2]}` on {data}: Recall@20 {rows[row][1]:.4f} < {name} "
-        f"{rows[name][1]:.4f}"
+        f"`{row.rpartition(' ')[2]}` on {data}: {metric} {rows[row][place]:.4f} < {name} "
+        f"{rows[name][place]:.4f}"
         for data, rows in TABLE_4.items()
         for row in rows
         if row.startswith("Lite")
+        for place, metric in enumerate(METRICS)
         for name in rows
-        if not name.startswith("Lite") and rows[name][1] > rows[row][1]
+        if not name.startswith("Lite") and rows[name][place] > rows[row][place]
     ]
     return ARITHMETIC, "; ".join(broken)
 

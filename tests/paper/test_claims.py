@@ -37,7 +37,8 @@ def test_the_paper_s_arithmetic(tmp_path: Path):
     assert "P5 on amazon-toys-2018: 0.51" in told["P5's row on Toys."]
     assert told["P5's row on Toys."].count(":") == 1  # the one row that cannot be
     assert "99.72%" in told["97.28 % less time."]
-    assert "Recall@20 0.1447 < FDSA 0.1500" in told["Better throughout."]
+    assert "recall@20 0.1447 < FDSA 0.1500" in told["Better throughout."]
+    assert "`all` on amazon-toys-2018: ndcg@20 0.0449 < POD 0.0452" in told["Better throughout."]
 
 
 def run(bench: Bench, row: str, ranks: list[int]) -> Cell:
