@@ -175,7 +175,7 @@ def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> float:
 def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
     """Measure both services in turn."""
     bodies = requests_of(run, seed=0)
-    found: dict[str, Any] = {"model alone, p50_ms": bare(run, bodies, threads)}
+    found: dict[str, Any] = {"model_alone_p50_ms": bare(run, bodies, threads)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with served("service", run, threads, folder) as ours, \
@@ -195,7 +195,7 @@ def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
                     )
             for which, (_, pid) in both.items():
                 memory[which].append(resident(pid))
-    return {**found, "resident_mb, before and after": memory}
+    return {**found, "resident_mb": memory}
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from lite_llm4rec.data.sources import load as load_dataset
     from lite_llm4rec.data.split import by_time, last_n, leave_one_out
     from lite_llm4rec.errors import LiteLLM4RecError
-    from lite_llm4rec.evaluate import compare
+    from lite_llm4rec.paired import compare
     from lite_llm4rec.preset import Preset, load_preset
     from lite_llm4rec.recommender import Recommender
 

@@ -16,7 +16,7 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.sampling import STRATEGIES
 from lite_llm4rec.data.split import Split, Targets
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.metrics import CASE_METRICS, bootstrap_interval, bootstrap_means, coverage
+from lite_llm4rec.metrics import CASE_METRICS, bootstrap_interval, coverage, per_user_means
 from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceModel
 from lite_llm4rec.rank import MAX_SCORE_BYTES, seen_items, target_ranks, top_k
 from lite_llm4rec.rank_generated import rank_generated
@@ -314,66 +314,6 @@ def leak_checks(
     if changed.any():
         found.append(f"Renumbering the items changes {int(changed.sum())} of {len(sample)} ranks.")
     return found
-
-
-def compare(
-    first: pa.Table, second: pa.Table, resamples: int = 2000, seed: int = 0
-) -> dict[str, Any]:
-    """Compare two systems by paired bootstrap over the same users.
-
-    Parameters
-    ----------
-    first, second : pyarrow.Table
-        The `cases` of two evaluations of the same targets.
-
-    Returns
-    -------
-    dict
-        For each metric: both means, the difference second − first, its 95 % interval and the
-        share of resamples in which second is not better.
-
-    Raises
-    ------
-    DataError
-        When the two were not measured on the same targets.
-    """
-    keys = [("user_id", "ascending"), ("target_id", "ascending")]
-    first, second = first.sort_by(keys), second.sort_by(keys)
-    if not first.select(["user_id", "target_id"]).equals(second.select(["user_id", "target_id"])):
-        raise DataError(
-            "The two runs were not evaluated on the same users and targets.",
-            "Evaluate both on one data set, file and split.",
-        )
-    users = first["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
-    result = {}
-    for name, metric in CASE_METRICS.items():
-        a = per_user_means(metric(first["rank"].to_numpy()), users)
-        b = per_user_means(metric(second["rank"].to_numpy()), users)
-        result[name] = paired_difference(a, b, resamples, seed)
-    return result
-
-
-def paired_difference(
-    a: npt.NDArray[np.float64], b: npt.NDArray[np.float64], resamples: int = 2000, seed: int = 0
-) -> dict[str, Any]:
-    """Compare two systems' values of the same users, (users,); see `compare`."""
-    difference = b - a
-    means = bootstrap_means(difference, seed, resamples)
-    low, high = np.quantile(means, [0.025, 0.975])
-    return {
-        "first": float(a.mean()),
-        "second": float(b.mean()),
-        "difference": float(difference.mean()),
-        "interval": (float(low), float(high)),
-        "not_better": float((means <= 0).mean()),
-    }
-
-
-def per_user_means(values: npt.NDArray[np.float64], users: Ints) -> npt.NDArray[np.float64]:
-    """Average each user's cases, (users that have cases,)."""
-    _, place = np.unique(users, return_inverse=True)
-    means: npt.NDArray[np.float64] = np.bincount(place, values) / np.bincount(place)
-    return means
 
 
 def _slices(

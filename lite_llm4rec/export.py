@@ -90,7 +90,10 @@ def export(
         report = measure(recommender, exported, dataset)
         found = faults(report)
         if found and not force:
-            raise ConfigError(f"{folder} is not written: {' '.join(found)}", "See --force.")
+            raise ConfigError(
+                f"{folder} is not written: {' '.join(found)}",
+                "Take another precision, give the data of the training, or --force it.",
+            )
         text = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
         (graph / PARITY).write_text(text, encoding="utf-8")
         # What was measured of the model was not measured of its export.

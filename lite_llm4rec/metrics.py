@@ -48,6 +48,17 @@ CASE_METRICS: dict[str, Callable[[Ranks], Floats]] = {
 }
 
 
+def per_user_means(values: Floats, users: npt.NDArray[np.integer[Any]]) -> Floats:
+    """Average each user's cases, (users that have cases,).
+
+    >>> per_user_means(np.array([1.0, 0.0, 1.0]), np.array([4, 4, 7])).tolist()
+    [0.5, 1.0]
+    """
+    _, place = np.unique(users, return_inverse=True)
+    means: Floats = np.bincount(place, values) / np.bincount(place)
+    return means
+
+
 def coverage(lists: npt.NDArray[np.integer[Any]], n_items: int) -> float:
     """Share of the catalogue that occurs in any list; −1 in a list is no item.
 

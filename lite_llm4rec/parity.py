@@ -11,9 +11,10 @@ import torch
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
-from lite_llm4rec.evaluate import encode_cases, paired_difference, per_user_means, rank_cases
-from lite_llm4rec.metrics import recall
+from lite_llm4rec.evaluate import encode_cases, rank_cases
+from lite_llm4rec.metrics import per_user_means, recall
 from lite_llm4rec.models import EncoderModel, ExportedModel, SequenceModel
+from lite_llm4rec.paired import paired_difference
 from lite_llm4rec.rank import top_k
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import machine

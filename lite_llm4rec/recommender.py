@@ -11,28 +11,22 @@ import numpy.typing as npt
 import torch
 
 from lite_llm4rec import hub
-from lite_llm4rec.calibrate import calibrate_cold
-from lite_llm4rec.curves import write_curves
-from lite_llm4rec.data.attributes import read_attributes
-from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
+from lite_llm4rec.fitting import fit_run
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_vectors import (
-    catalogue_facts,
     check_vectors,
     describe_items,
-    start_vectors,
 )
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
-from lite_llm4rec.models import MODELS, CausalLLM4Rec, ExportedModel, SequenceModel
-from lite_llm4rec.models.base import CatalogueFacts
+from lite_llm4rec.models import CausalLLM4Rec, ExportedModel, SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
-from lite_llm4rec.models.take_over import take_over
+from lite_llm4rec.neighbours import compared_vectors
 from lite_llm4rec.preset import (
     Preset,
     load_preset,
@@ -43,7 +37,6 @@ from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
 from lite_llm4rec.run_folder import Run, read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
-from lite_llm4rec.stages import as_rows, run_stages
 from lite_llm4rec.train import Machine
 
 USERS = 1000  # that an index is made to fit
@@ -108,40 +101,14 @@ class Recommender(Run):
         """
         if isinstance(preset, str):
             preset = load_preset(preset_for(preset, dataset))
-        split = split or preset_split(preset, dataset)
-        machine = Machine(device, devices)
-        brought = vectors is not None
-        torch.manual_seed(preset.seed)
-        if vectors is None:
-            vectors = start_vectors(dataset, preset, machine.name(), progress)
-        elif preset.joint is not None:
-            raise ConfigError(
-                "Brought item vectors cannot go with a joint stage, which encodes the text itself.",
-                "Leave out one of the two.",
-            )
-        vectors = np.ascontiguousarray(vectors, np.float32)
-        check_vectors(vectors, len(dataset.catalogue))
-        counts = split.train_counts().astype(np.int64)
-        facts = catalogue_facts(dataset, preset, vectors, counts, split)
-        model = MODELS[preset.model.kind].create(preset.model, facts)
-        if init_from is not None:
-            old = cls.load(init_from) if isinstance(init_from, str | Path) else init_from
-            take_over(model, facts, old.model, *_places(old.catalogue, dataset.catalogue, facts))
-            old.check_users(split.interactions)
-        with tempfile.TemporaryDirectory() as temporary:
-            state = Path(folder) if folder is not None else Path(temporary)
-            state.mkdir(parents=True, exist_ok=True)
-            results, item_llm = run_stages(
-                model, dataset, split, preset, state, machine=machine, progress=progress,
-                measure=measure, max_seconds=max_seconds,
-            )  # fmt: skip
-            curves = write_curves(state, [result.stage for result in results])
-        if isinstance(model, CausalLLM4Rec):
-            calibrate_cold(model, split, preset.seed)
-        return cls(
-            preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
-            item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,
+        if isinstance(init_from, str | Path):
+            init_from = cls.load(init_from)
+        run = fit_run(
+            dataset, preset, split or preset_split(preset, dataset), Machine(device, devices),
+            init_from=init_from, vectors=vectors, folder=folder, progress=progress,
+            measure=measure, max_seconds=max_seconds,
         )  # fmt: skip
+        return cls(**vars(run))
 
     def evaluate(
         self,
@@ -276,21 +243,7 @@ class Recommender(Run):
             Compare what the items' text says, or the head's rows: who is recommended alike.
         """
         _check_k(k)
-        if not isinstance(self.model, SequenceModel):
-            raise ConfigError(
-                f"A {self.preset.model.kind} model has no vectors of items to compare.",
-                "Ask a model that scores items, such as the default preset's.",
-            )
-        if by not in ("text", "behaviour"):
-            raise ConfigError(f"by is '{by}'.", nearest(by, ["text", "behaviour"]))
-        if by == "text" and not self.vectors.shape[1]:
-            raise ConfigError("This model was trained on ids alone.", 'Ask with by="behaviour".')
-        matrix = (
-            torch.from_numpy(self.vectors)
-            if by == "text"
-            else self.model.behaviour_vectors().detach().cpu()
-        )
-        matrix = torch.nn.functional.normalize(matrix, dim=1)
+        matrix = compared_vectors(self, by)
         numbers = torch.from_numpy(self.catalogue.numbers(list(items)))
         itself = Seen(torch.arange(len(numbers)), numbers)
         allowed = torch.from_numpy(~self.retired)
@@ -499,13 +452,6 @@ class Recommender(Run):
             scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
             notes=notes,
         )
-
-
-def _places(old: Catalogue, new: Catalogue, facts: CatalogueFacts) -> tuple[Ints, Ints]:
-    """Find each item and each attribute in an older catalogue, −1 where it is new."""
-    names = facts.attributes.names if facts.attributes else []
-    attributes = read_attributes(old).lookup(names) if names else np.empty(0, np.int64)
-    return old.lookup(new.ids), attributes
 
 
 def _check_k(k: int) -> None:

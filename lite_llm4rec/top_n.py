@@ -24,10 +24,9 @@ from lite_llm4rec.evaluate import (
     Evaluation,
     Part,
     count_repeats,
-    per_user_means,
     protocol_of,
 )
-from lite_llm4rec.metrics import Floats, Ranks, bootstrap_interval, ndcg, recall
+from lite_llm4rec.metrics import Floats, Ranks, bootstrap_interval, ndcg, per_user_means, recall
 from lite_llm4rec.models import GenerativeRec, RankingModel, SequenceModel
 from lite_llm4rec.rank import Seen, seen_items
 from lite_llm4rec.rank_generated import BATCH, OUTPUTS

@@ -10,7 +10,7 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, Targets, last_n, leave_one_out
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.evaluate import Evaluation, compare, evaluate, rank_cases
+from lite_llm4rec.evaluate import Evaluation, evaluate, rank_cases
 from lite_llm4rec.models.base import SequenceModel
 from tests.conftest import ring_tables
 
@@ -265,44 +265,3 @@ def test_renumbering_moves_items_with_their_scores(random_world):
     others, renumbered = rank_cases(model, log.items, split.test, renumbering=shuffled)
     assert (ranks == others).all()
     assert (shuffled[lists] == renumbered).all()
-
-
-def cases(ranks: list[int], users: list[int] | None = None) -> pa.Table:
-    users = list(range(len(ranks))) if users is None else users
-    return pa.table({"user_id": users, "target_id": ["x"] * len(ranks), "rank": ranks})
-
-
-def test_a_run_against_itself_differs_by_nothing():
-    found = compare(cases([1, 5, 30, 11]), cases([1, 5, 30, 11]))
-    assert list(found) == ["recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr"]
-    for row in found.values():
-        assert row["first"] == row["second"]
-        assert (row["difference"], row["interval"], row["not_better"]) == (0.0, (0.0, 0.0), 1.0)
-
-
-def test_a_better_run_is_better():
-    ranks = [11 + place % 30 for place in range(200)]
-    found = compare(cases(ranks), cases([1 if rank < 30 else rank for rank in ranks]))
-    row = found["recall@10"]
-    assert row["first"] == 0.0
-    assert row["second"] == row["difference"] == np.mean(np.array(ranks) < 30)
-    assert 0 < row["interval"][0] < row["difference"] < row["interval"][1]
-    assert row["not_better"] == 0.0
-
-
-def test_pairs_are_matched_whatever_the_order_of_rows():
-    first = cases([1, 20, 3])
-    found = compare(first, first.take(pa.array([2, 0, 1])))
-    assert found["mrr"]["interval"] == (0.0, 0.0)
-
-
-def test_a_user_with_two_cases_counts_once():
-    found = compare(cases([1, 2, 2], [7, 7, 8]), cases([1, 1, 1], [7, 7, 8]))
-    assert found["mrr"]["first"] == pytest.approx((0.75 + 0.5) / 2)
-    assert found["mrr"]["difference"] == pytest.approx((0.25 + 0.5) / 2)
-
-
-@pytest.mark.parametrize("other", [cases([1, 2], [0, 2]), cases([1])])
-def test_other_users_cannot_be_compared(other: pa.Table):
-    with pytest.raises(DataError, match="not evaluated on the same users and targets"):
-        compare(cases([1, 2]), other)

@@ -47,12 +47,10 @@ def export(
         if value not in known:
             raise ConfigError(f"--{name} is '{value}'.", nearest(value, known))
     set_threads(threads)
-    dataset = None
-    if data is not None or interactions is not None:
-        dataset = option.read_dataset(
-            data, interactions, items, root, candidates,
-            user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
-        )  # fmt: skip
+    dataset = option.read_optional_dataset(
+        data, interactions, items, root, candidates,
+        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+    )  # fmt: skip
     report = exporting.export(
         Recommender.load(run), out, precision=precision, runtime=runtime,  # type: ignore[arg-type]
         dataset=dataset, force=force,
@@ -92,12 +90,10 @@ def index(
     from lite_llm4rec.recommender import Recommender
 
     set_threads(threads)
-    dataset = None
-    if data is not None or interactions is not None:
-        dataset = option.read_dataset(
-            data, interactions, items, root, candidates,
-            user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
-        )  # fmt: skip
+    dataset = option.read_optional_dataset(
+        data, interactions, items, root, candidates,
+        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+    )  # fmt: skip
     recommender = Recommender.load(run)
     facts = recommender.build_index(dataset, recall)
     recommender.save(run)

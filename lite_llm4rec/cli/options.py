@@ -99,6 +99,20 @@ def read_dataset(
     return load(data, root=root, candidates=candidates)  # type: ignore[arg-type]
 
 
+def read_optional_dataset(
+    data: str | None, interactions: Path | None, items: Path | None, *settled: Any, **columns: Any
+) -> Dataset | None:
+    """Read as `read_dataset` does; None where nothing is named.
+
+    Raises
+    ------
+    DataError, ConfigError, DownloadError
+    """
+    if data is None and interactions is None and items is None:
+        return None
+    return read_dataset(data, interactions, items, *settled, **columns)
+
+
 def _refuse(columns: dict[str, Any], candidates: str, prepared: bool) -> None:
     """Refuse options that a named or prepared data set has already settled."""
     plain = {"duplicates": "keep", "core": 0}

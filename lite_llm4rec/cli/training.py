@@ -141,8 +141,8 @@ def compare(
     as_json: option.Json = False,
 ) -> None:
     """Compare two run folders' test results by paired bootstrap over the same users."""
-    from lite_llm4rec.evaluate import compare as paired
     from lite_llm4rec.output import show_comparison
+    from lite_llm4rec.paired import compare as paired
     from lite_llm4rec.store import read_cases
 
     found = paired(read_cases(first), read_cases(second))

@@ -8,7 +8,6 @@ from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.paper import studies
 from lite_llm4rec.paper.cell import Cell
 from lite_llm4rec.paper.choices import choices
-from lite_llm4rec.paper.choosing import choose
 from lite_llm4rec.paper.counts import count
 from lite_llm4rec.paper.efficiency import (
     BERT4REC,
@@ -19,6 +18,7 @@ from lite_llm4rec.paper.efficiency import (
     time_parts,
     time_systems,
 )
+from lite_llm4rec.paper.figure5 import choose
 from lite_llm4rec.paper.published import (
     METRICS,
     TABLE_1,

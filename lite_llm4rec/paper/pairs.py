@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from lite_llm4rec.evaluate import compare
+from lite_llm4rec.paired import compare
 from lite_llm4rec.paper.cell import Bench, Cell
 from lite_llm4rec.records import write_values
 from lite_llm4rec.store import CASES, read_cases

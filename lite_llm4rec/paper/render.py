@@ -36,6 +36,7 @@ def render(root: Path) -> str:
     benchmarks = read_benchmarks(root)
     if benchmarks:
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
+        parts += [_loads(record) for record in benchmarks if "resident_mb" in record]
     return "\n\n".join(parts) + "\n"
 
 
@@ -52,6 +53,24 @@ def _benchmarks(records: list[dict[str, Any]]) -> str:
         cells = [record["cell"], record["what"], f"{record['ratio']}×", cell.place(record)]
         lines.append(f"| {' | '.join(cells)} | {record['commit'] or ''} |")
     return "\n".join(lines)
+
+
+def _loads(record: dict[str, Any]) -> str:
+    """Put what was asked of the services, and how long the answers took, into a table."""
+    lines = [f"{record['cell']}, {cell.place(record)}, {record['seconds_each']:g} s each:", ""]
+    lines += ["| | p50 ms | p95 ms | p99 ms | requests a second | errors |", "|---" * 6 + "|"]
+    for name, row in record.items():
+        if not (isinstance(row, dict) and "p50_ms" in row):
+            continue
+        times = [f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
+        rate = f"{row['throughput']:.0f}" if "throughput" in row else ""
+        lines.append(f"| {' | '.join([name, *times, rate, str(row['errors'])])} |")
+    memory = "; ".join(
+        f"{name} {before:.0f} → {after:.0f}"
+        for name, (before, after) in record["resident_mb"].items()
+    )
+    alone = f"The model alone takes {record['model_alone_p50_ms']:.1f} ms (p50)."
+    return "\n".join([*lines, "", f"{alone} Resident memory in MB, before and after: {memory}."])
 
 
 def render_summary(root: Path) -> str:

@@ -11,7 +11,6 @@ from lite_llm4rec.paper.cell import Bench
 from lite_llm4rec.paper.choices import BY_ITEM, CHOICES, KEPT, choices, ties_by_item
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.systems import train_system
-from tests.paper.test_reproduce import bench  # noqa: F401
 
 SILENT = [].append
 
@@ -27,20 +26,20 @@ def test_ties_are_ordered_by_item_and_nothing_else(small_ring: Dataset):
     assert (same.items == log.items).all()  # no ties
 
 
-def test_seen_items_kept_reads_the_base_s_run(bench: Bench):  # noqa: F811
+def test_seen_items_kept_reads_the_base_s_run(cut: Bench):
     cells = {cell.row: cell for cell in choices("ml-1m", [0])}
     assert len(cells) == len(CHOICES) + 2
-    reproduce([cells[KEPT]], bench, SILENT)
-    assert "wants the run" in json.loads(cells[KEPT].record(bench).read_text())["missing"]
-    reproduce([cells["ids alone"], cells[BY_ITEM]], bench, SILENT)
-    assert cells["ids alone"].is_done(bench) and cells[BY_ITEM].is_done(bench)
+    reproduce([cells[KEPT]], cut, SILENT)
+    assert "wants the run" in json.loads(cells[KEPT].record(cut).read_text())["missing"]
+    reproduce([cells["ids alone"], cells[BY_ITEM]], cut, SILENT)
+    assert cells["ids alone"].is_done(cut) and cells[BY_ITEM].is_done(cut)
 
 
-def test_seen_items_kept(bench: Bench):  # noqa: F811
+def test_seen_items_kept(cut: Bench):
     own = replace(CHOICES[0], settings=('model.items="id"',))  # no text model here
     cells = {cell.row: cell for cell in choices("ml-1m", [0])}
     base = replace(cells[CHOICES[0].row], measure=partial(train_system, own))
-    reproduce([base, cells[KEPT]], bench, SILENT)
-    removed, kept = (json.loads(cell.record(bench).read_text()) for cell in (base, cells[KEPT]))
+    reproduce([base, cells[KEPT]], cut, SILENT)
+    removed, kept = (json.loads(cell.record(cut).read_text()) for cell in (base, cells[KEPT]))
     assert removed["protocol"]["seen_filter"] and not kept["protocol"]["seen_filter"]
     assert kept["metrics"]["recall@10"] <= removed["metrics"]["recall@10"]

@@ -1,6 +1,7 @@
 """Counting how often items are encoded, in a world small enough to count again."""
 
 import json
+from itertools import pairwise
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.paper.cell import Bench
@@ -14,7 +15,7 @@ def test_each_occurrence_each_batch_and_once(bench: Bench, small_ring: Dataset):
     assert reproduce([cell], bench, [].append) == []
     values = json.loads(cell.record(bench).read_text())["values"]
     log = small_ring.interactions
-    histories = [log.items[start : end - 1] for start, end in zip(log.offsets, log.offsets[1:])]  # noqa: B905
+    histories = [log.items[start : end - 1] for start, end in pairwise(log.offsets)]
     inputs = {f"≤ {cap} items": [items[-cap:] for items in histories] for cap in (20, 21)}
     assert max(map(len, histories)) == 5  # so no cap cuts anything
     for column in (*inputs, "whole histories"):

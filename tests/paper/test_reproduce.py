@@ -7,7 +7,6 @@ import pytest
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError, Interrupted
-from lite_llm4rec.paper import cell as cell_module
 from lite_llm4rec.paper.cell import Bench, Cell
 from lite_llm4rec.paper.exhibits import EXHIBITS, cells
 from lite_llm4rec.paper.published import TABLE_4
@@ -16,14 +15,6 @@ from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.systems import SYSTEMS
 
 SILENT = [].append
-
-
-@pytest.fixture
-def bench(small_ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(cell_module, "load", lambda name, root: small_ring)
-    cell_module._load.cache_clear()
-    yield Bench(tmp_path / "results", tmp_path / "runs", budget=1e-6)  # over after the first step
-    cell_module._load.cache_clear()
 
 
 def test_every_system_of_table_4_has_a_cell_per_seed():
@@ -44,68 +35,68 @@ def test_a_budget_of_nothing_is_refused(tmp_path: Path):
         Bench(tmp_path, tmp_path, budget=0.0)
 
 
-def test_counting_is_exact(bench: Bench, small_ring: Dataset):
-    reproduce(cells(["table3"], "ml-1m", [0]), bench, SILENT)
-    record = json.loads((bench.records / "table3" / "ml-1m.statistics.json").read_text())
+def test_counting_is_exact(cut: Bench, small_ring: Dataset):
+    reproduce(cells(["table3"], "ml-1m", [0]), cut, SILENT)
+    record = json.loads((cut.records / "table3" / "ml-1m.statistics.json").read_text())
     log = small_ring.interactions
     assert record["values"]["users"] == log.n_users
     assert record["values"]["interactions without the test items"] == len(log) - log.n_users
     assert record["paper"]["interactions"] == 994_169
 
 
-def test_a_trained_cell_is_cut_by_its_budget_and_not_trained_again(bench: Bench, capsys):
+def test_a_trained_cell_is_cut_by_its_budget_and_not_trained_again(cut: Bench, capsys):
     (cell,) = [cell for cell in cells(["table4"], "ml-1m", [0]) if cell.row == "SASRec"]
-    reproduce([cell], bench, SILENT)
-    record = json.loads(cell.record(bench).read_text())
+    reproduce([cell], cut, SILENT)
+    record = json.loads(cell.record(cut).read_text())
     assert record["stages"][0]["cut"] and record["budget"] == 1e-6
     assert record["paper"]["recall@10"] == 0.1834
-    assert (bench.runs / "table4" / cell.name / "test_cases.parquet").is_file()
-    before = cell.record(bench).stat().st_mtime_ns
-    reproduce([cell], bench, SILENT)
-    assert cell.record(bench).stat().st_mtime_ns == before
-    page, index = write_report(bench.records, bench.records / "pages")
+    assert (cut.runs / "table4" / cell.name / "test_cases.parquet").is_file()
+    before = cell.record(cut).stat().st_mtime_ns
+    reproduce([cell], cut, SILENT)
+    assert cell.record(cut).stat().st_mtime_ns == before
+    page, index = write_report(cut.records, cut.records / "pages")
     line = next(line for line in page.read_text().splitlines() if line.startswith("| SASRec"))
     assert "0.1834" in line and "cut at" in line and f"{record['metrics']['recall@10']:.4f}" in line
     assert "| Popularity |" in page.read_text()
     assert "(table4.md)" in index.read_text()
 
 
-def test_what_cannot_be_measured_here_says_why_and_is_tried_again(bench: Bench):
+def test_what_cannot_be_measured_here_says_why_and_is_tried_again(cut: Bench):
     (cell,) = [cell for cell in cells(["table4"], "ml-1m", [0]) if cell.row.endswith("sampling")
                and "small" not in cell.row]  # fmt: skip
-    reproduce([cell], bench, SILENT)
-    assert not cell.is_done(bench)
-    page, _ = write_report(bench.records, bench.records / "pages")
+    reproduce([cell], cut, SILENT)
+    assert not cell.is_done(cut)
+    page, _ = write_report(cut.records, cut.records / "pages")
     assert "wants a GPU" in page.read_text() and "0.2733" in page.read_text()
 
 
-def test_a_cell_that_fails_does_not_end_the_others(bench: Bench):
-    def no_room(cell: Cell, bench: Bench) -> None:
+def test_a_cell_that_fails_does_not_end_the_others(cut: Bench):
+    def no_room(cell: Cell, cut: Bench) -> None:
         raise RuntimeError("CUDA out of memory")
 
-    def wrong(cell: Cell, bench: Bench) -> None:
-        raise ConfigError(f"{bench.runs}/x is odd.", "Move it.")
+    def wrong(cell: Cell, cut: Bench) -> None:
+        raise ConfigError(f"{cut.runs}/x is odd.", "Move it.")
 
     broken = [Cell("table3", "ml-1m", name, work) for name, work in (("a", no_room), ("b", wrong))]
     (good,) = cells(["table3"], "ml-1m", [0])
     lines: list[str] = []
-    assert reproduce([*broken, good], bench, lines.append) == broken
-    assert good.is_done(bench) and not any(cell.is_done(bench) for cell in broken)
-    reasons = [json.loads(cell.record(bench).read_text())["missing"] for cell in broken]
+    assert reproduce([*broken, good], cut, lines.append) == broken
+    assert good.is_done(cut) and not any(cell.is_done(cut) for cell in broken)
+    reasons = [json.loads(cell.record(cut).read_text())["missing"] for cell in broken]
     assert reasons == [
         "failed: CUDA out of memory",
         "failed: runs/x is odd. What to do: Move it.",
     ]
     assert [line.strip() for line in lines if line.startswith(" ")] == reasons
-    pages = {page.stem: page.read_text() for page in write_report(bench.records, bench.runs)}
+    pages = {page.stem: page.read_text() for page in write_report(cut.records, cut.runs)}
     assert all(reason in pages["table3"] for reason in reasons)
 
 
-def test_ctrl_c_ends_the_run(bench: Bench):
-    def stopped(cell: Cell, bench: Bench) -> None:
+def test_ctrl_c_ends_the_run(cut: Bench):
+    def stopped(cell: Cell, cut: Bench) -> None:
         raise Interrupted("Stopped at epoch 3.")
 
     cell = Cell("table3", "ml-1m", "a", stopped)
     with pytest.raises(Interrupted):
-        reproduce([cell], bench, SILENT)
-    assert not cell.record(bench).exists()
+        reproduce([cell], cut, SILENT)
+    assert not cell.record(cut).exists()

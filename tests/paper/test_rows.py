@@ -3,6 +3,7 @@ from pathlib import Path
 
 from lite_llm4rec.paper import rows
 from lite_llm4rec.paper.render import render, render_summary
+from lite_llm4rec.records import write_benchmark
 from tests.test_records import evaluation, same_machine, write  # noqa: F401
 
 SETTINGS = {
@@ -86,3 +87,19 @@ def test_cold_and_warm_stand_apart(evaluation, tmp_path: Path):  # noqa: F811
     assert lines[0] == (
         "| Ours (offset 0) | 3 | 0.5000 | 0.2500 | 0.1000 | 0.0500 | 0.4000 | 12.5 % | 25.0 % |"
     )
+
+
+def test_a_load_is_a_table_of_percentiles(tmp_path: Path):
+    row = {"p50_ms": 1.26, "p95_ms": 2.0, "p99_ms": 3.0, "errors": 0}
+    details = {
+        "seconds_each": 5.0,
+        "model_alone_p50_ms": 0.5,
+        "service, 8 clients": {**row, "throughput": 7},
+        "service, 20 a second": row,
+        "resident_mb": {"service": [100.4, 101.6]},
+    }
+    write_benchmark(tmp_path / "benchmarks" / "serve_load.json", "what ÷ what", 2.0, details)
+    page = render(tmp_path)
+    assert "| service, 8 clients | 1.3 | 2.0 | 3.0 | 7 | 0 |" in page
+    assert "| service, 20 a second | 1.3 | 2.0 | 3.0 |  | 0 |" in page
+    assert "0.5 ms (p50). Resident memory in MB, before and after: service 100 → 102." in page

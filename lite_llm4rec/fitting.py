@@ -1,0 +1,101 @@
+"""A data set and a preset → a trained `Run`."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lite_llm4rec.calibrate import calibrate_cold
+from lite_llm4rec.curves import write_curves
+from lite_llm4rec.data.attributes import read_attributes
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Ints
+from lite_llm4rec.data.split import Split
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.evaluate import Part
+from lite_llm4rec.item_vectors import catalogue_facts, check_vectors, start_vectors
+from lite_llm4rec.models import MODELS, CausalLLM4Rec
+from lite_llm4rec.models.base import CatalogueFacts
+from lite_llm4rec.models.take_over import take_over
+from lite_llm4rec.preset import Preset
+from lite_llm4rec.run_folder import Run
+from lite_llm4rec.stages import as_rows, run_stages
+from lite_llm4rec.train import Machine
+
+
+def fit_run(
+    dataset: Dataset,
+    preset: Preset,
+    split: Split,
+    machine: Machine,
+    *,
+    init_from: Run | None,
+    vectors: npt.NDArray[np.float32] | None,
+    folder: str | Path | None,
+    progress: bool,
+    measure: Sequence[Part],
+    max_seconds: float | None,
+) -> Run:
+    """Make the preset's model and train it, stage by stage; `Recommender.fit` says what is what.
+
+    Raises
+    ------
+    DataError, ConfigError, DownloadError, TrainingError
+    """
+    brought = vectors is not None
+    torch.manual_seed(preset.seed)
+    vectors = _first_vectors(dataset, preset, machine, vectors, progress)
+    counts = split.train_counts().astype(np.int64)
+    facts = catalogue_facts(dataset, preset, vectors, counts, split)
+    model = MODELS[preset.model.kind].create(preset.model, facts)
+    if init_from is not None:
+        init_from.check_users(split.interactions)
+        places = _places(init_from.catalogue, dataset.catalogue, facts)
+        take_over(model, facts, init_from.model, *places)
+    with tempfile.TemporaryDirectory() as temporary:
+        state = Path(folder) if folder is not None else Path(temporary)
+        state.mkdir(parents=True, exist_ok=True)
+        results, item_llm = run_stages(
+            model, dataset, split, preset, state, machine=machine, progress=progress,
+            measure=measure, max_seconds=max_seconds,
+        )  # fmt: skip
+        curves = write_curves(state, [result.stage for result in results])
+    if isinstance(model, CausalLLM4Rec):
+        calibrate_cold(model, split, preset.seed)
+    return Run(
+        preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
+        item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,
+    )  # fmt: skip
+
+
+def _first_vectors(
+    dataset: Dataset,
+    preset: Preset,
+    machine: Machine,
+    brought: npt.NDArray[np.float32] | None,
+    progress: bool,
+) -> npt.NDArray[np.float32]:
+    """Take the vectors that were brought, or encode the items' text, (N, width)."""
+    if brought is None:
+        found = start_vectors(dataset, preset, machine.name(), progress)
+    elif preset.joint is not None:
+        raise ConfigError(
+            "Brought item vectors cannot go with a joint stage, which encodes the text itself.",
+            "Leave out one of the two.",
+        )
+    else:
+        found = brought
+    vectors = np.ascontiguousarray(found, np.float32)
+    check_vectors(vectors, len(dataset.catalogue))
+    return vectors
+
+
+def _places(old: Catalogue, new: Catalogue, facts: CatalogueFacts) -> tuple[Ints, Ints]:
+    """Find each item and each attribute in an older catalogue, −1 where it is new."""
+    names = facts.attributes.names if facts.attributes else []
+    attributes = read_attributes(old).lookup(names) if names else np.empty(0, np.int64)
+    return old.lookup(new.ids), attributes

@@ -1,0 +1,49 @@
+"""Pictures of the pages: written twice over, the same for the same records, and with all names."""
+
+from pathlib import Path
+
+import pytest
+
+from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
+
+pytestmark = pytest.mark.skipif(not can_plot(), reason="the extra 'plots' is absent")
+
+
+def record(recall: float, paper: float | None = None) -> dict:
+    known = {} if paper is None else {"recall@10": paper}
+    interval = [recall - 0.01, recall + 0.01]
+    return {"metrics": {"recall@10": recall}, "intervals": {"recall@10": interval}, "paper": known}
+
+
+def draw(what: str, path: Path) -> None:
+    parts = {"encoder": 1.0, "beam search": 9.0}
+    if what == "quality":
+        rows = [("Popularity", [record(0.04)]), ("SASRec", [record(0.2, 0.18), record(0.22, 0.18)])]
+        plot_quality(rows, path)
+    elif what == "times":
+        plot_times(
+            {"values": {"P5": 200.0, "Lite": 2.0}, "paper": {"P5": 300.0, "Lite": 1.0}}, path
+        )
+    else:
+        plot_shares([{"row": "P5", "values": parts}, {"row": "POD", "values": parts}], path)
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("quality", ["Popularity", "SASRec", "Recall@10", "paper", "ours"]),
+        ("times", ["P5", "Lite", "multiple of the fastest", "paper"]),
+        ("shares", ["POD", "encoder", "beam search", "share of a batch"]),
+    ],
+)
+def test_a_picture_names_what_it_shows_and_comes_out_the_same(
+    what: str, words: list[str], tmp_path: Path
+):
+    draw(what, tmp_path / "a")
+    first = (tmp_path / "a.svg").read_bytes()
+    text = first.decode()
+    for word in words:
+        assert word in text  # matplotlib notes each text beside its outlines
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    draw(what, tmp_path / "a")
+    assert (tmp_path / "a.svg").read_bytes() == first
