@@ -53,9 +53,9 @@ def fit_run(
     facts = catalogue_facts(dataset, preset, vectors, counts, split)
     model = MODELS[preset.model.kind].create(preset.model, facts)
     if init_from is not None:
-        init_from.check_users(split.interactions)
         places = _places(init_from.catalogue, dataset.catalogue, facts)
         take_over(model, facts, init_from.model, *places)
+        init_from.check_users(split.interactions)
     with tempfile.TemporaryDirectory() as temporary:
         state = Path(folder) if folder is not None else Path(temporary)
         state.mkdir(parents=True, exist_ok=True)
