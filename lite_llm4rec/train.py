@@ -142,6 +142,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         self.stage = stage
         self.seed = seed
         self.taught = 0
+        self.time_spent = 0.0
         self._epoch_examples: tuple[int, Examples] | None = None
 
     def examples(self, epoch: int) -> Examples:
@@ -246,7 +247,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         )
         total = stage.epochs * self.steps_per_epoch()
         scheduler = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: learning_rate_factor(step, total, stage)
+            optimizer,
+            lambda step: learning_rate_factor(max(step, self.time_spent * total), total, stage),
         )
         return {
             "optimizer": optimizer,
@@ -254,7 +256,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         }
 
 
-def learning_rate_factor(step: int, total: int, stage: StageConfig) -> float:
+def learning_rate_factor(step: float, total: int, stage: StageConfig) -> float:
     """Give the share of the learning rate at a step: up over the warm-up, then as scheduled.
 
     >>> stage = StageConfig(warmup=0.5, schedule="linear")
@@ -296,7 +298,8 @@ def fit(
     checkpoint_seconds : float
         Time between checkpoints; one is written after each epoch's validation too.
     max_seconds : float, optional
-        Time after which training ends, whatever epochs are left.
+        Time after which training ends, whatever epochs are left; a linear schedule falls to 0 by
+        then.
     seen_filter : bool
         Whether validation removes what a user has had from the ranking.
     pretraining : bool

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tqdm import tqdm
 
@@ -112,6 +113,8 @@ class Resume(pl.Callback):  # type: ignore[misc]
 class Budget(pl.Callback):  # type: ignore[misc]
     """End training, with a last validation, once so much time is spent on it.
 
+    A schedule that falls over the epochs falls over the time instead where that is over sooner.
+
     Parameters
     ----------
     seconds : float
@@ -128,10 +131,10 @@ class Budget(pl.Callback):  # type: ignore[misc]
         self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop after this step when the time is over; all devices stop at the same step."""
-        over = trainer.strategy.reduce_boolean_decision(
-            self.clock.spent() > self.seconds, all=False
-        )
-        if over:
+        spent = torch.tensor(self.clock.spent() / self.seconds, device=module.device)
+        spent = trainer.strategy.reduce(spent, reduce_op="max")
+        module.time_spent = min(float(spent), 1.0)
+        if module.time_spent == 1:
             self.cut = trainer.should_stop = True
             trainer.check_val_every_n_epoch = 1  # so that what is kept is chosen among all
 

@@ -14,7 +14,7 @@ from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, TrainingError
-from lite_llm4rec.train import Machine, StageConfig, fit, learning_rate_factor
+from lite_llm4rec.train import Machine, StageConfig, Task, fit, learning_rate_factor
 from lite_llm4rec.training_callbacks import Progress
 from tests.models.test_causal import make as make_causal
 from tests.models.test_lite import make
@@ -190,6 +190,24 @@ def test_a_budget_ends_training_with_a_last_validation(ring: Dataset, tmp_path: 
     fitted = fit(model, split, stage, tmp_path, machine=CPU, progress=False, max_seconds=0.5)
     assert fitted.cut and fitted.epochs < 400 and fitted.best > 0
     assert 0.5 < fitted.seconds < 60
+
+
+def test_a_linear_schedule_falls_to_nothing_within_the_budget(ring: Dataset, tmp_path: Path):
+    rates = []
+
+    class Watched(Task):
+        def on_train_batch_start(self, batch: object, batch_idx: int) -> None:
+            rates.append(self.trainer.optimizers[0].param_groups[0]["lr"])
+
+    model, split = make("t5"), leave_one_out(ring.interactions)
+    stage = StageConfig(
+        strategy="all", epochs=9999, lr=1e-2, validate_every=9999, schedule="linear", warmup=0.0
+    )
+    once = {"machine": CPU, "progress": False, "max_seconds": 1.0}
+    fitted = fit(model, split, stage, tmp_path, kind=Watched, **once)
+    assert fitted.cut
+    assert max(rates) > 0.009 and rates[-1] < 0.002
+    assert rates == sorted(rates, reverse=True)
 
 
 def test_early_stop_counts_validations(ring: Dataset, tmp_path: Path):
