@@ -23,6 +23,7 @@ from lite_llm4rec.item_vectors import (
     check_vectors,
     describe_items,
 )
+from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
 from lite_llm4rec.models import CausalLLM4Rec, ExportedModel, SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
@@ -48,6 +49,10 @@ class Recommender(Run):
 
     Made by `Recommender.fit` or `Recommender.load`.
     """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._matrix = KeptMatrix()
 
     @classmethod
     def fit(
@@ -411,14 +416,13 @@ class Recommender(Run):
         check_vectors(vectors, len(unlisted), self.vectors.shape[1])
         return vectors
 
-    @torch.no_grad()
     def _search(self, device: str) -> Search | None:
         """Choose how the best items of user vectors are found: by the index, or exactly."""
         if not isinstance(self.model, SequenceModel):
             return None
         if self.index is not None and device == "cpu":
             return self.index.top_k
-        matrix = self.model.item_matrix()
+        matrix = self._matrix.of(self.model)
         return lambda users, k, seen, allowed: top_k(users, matrix, k, seen, allowed)
 
     def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:

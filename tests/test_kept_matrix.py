@@ -1,0 +1,47 @@
+"""The item matrix is made once, and again after any change of a weight."""
+
+import pytest
+import torch
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.kept_matrix import KeptMatrix
+from lite_llm4rec.models import CausalConfig
+from lite_llm4rec.models.base import SequenceModel
+from tests.conftest import drawn_vectors, tiny_preset, untrained
+
+
+@pytest.fixture
+def model(ring: Dataset) -> SequenceModel:
+    found = untrained(
+        ring, tiny_preset(model=CausalConfig(shape={"width": 16, "blocks": 1, "heads": 2}))
+    )
+    assert isinstance(found.model, SequenceModel)
+    return found.model
+
+
+def test_it_is_made_once(model: SequenceModel):
+    kept = KeptMatrix()
+    assert kept.of(model) is kept.of(model)
+    assert torch.equal(kept.of(model), model.item_matrix())
+    assert not kept.of(model).requires_grad
+
+
+@pytest.mark.parametrize("change", ["a step", "added items", "an offset", "another dtype"])
+def test_it_follows_a_change(model: SequenceModel, change: str):
+    kept = KeptMatrix()
+    before = kept.of(model)
+    if change == "a step":
+        optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+        model.item_matrix().square().sum().backward()
+        optimizer.step()
+    elif change == "added items":
+        model.add_items(torch.from_numpy(drawn_vectors(2)))
+    elif change == "an offset":
+        model.add_items(torch.from_numpy(drawn_vectors(2)))
+        before = kept.of(model)
+        model.set_cold_offset(1.0)
+    else:
+        model.double()
+    after = kept.of(model)
+    assert after.shape != before.shape or after.dtype != before.dtype or (after != before).any()
+    assert torch.equal(after, model.item_matrix())
