@@ -29,10 +29,14 @@ shift 3
 mkdir -p "$out"
 export PYTHONPATH="$here${PYTHONPATH:+:$PYTHONPATH}"
 export HF_HUB_OFFLINE=1 LITE_LLM4REC_CACHE="$out/cache" TQDM_DISABLE=1 TOKENIZERS_PARALLELISM=false
-status=0
-timeout --signal=INT --kill-after=30 "${SLICE:-500}" \
+slice="${SLICE:-500}" status=0 SECONDS=0
+timeout --signal=INT --kill-after=30 "$slice" \
   "${PYTHON:-python3}" "$here/benchmarks/gpu.py" "$root" "$t5" "$out" \
   --device "${DEVICE:-cuda}" "$@" || status=$?
+if [ "$status" -eq 137 ] && [ "$SECONDS" -lt "$slice" ]; then
+  echo "Killed before its time was over, most likely for want of memory."
+  exit 1
+fi
 if [ "$status" -eq 124 ] || [ "$status" -eq 137 ] || [ "$status" -eq 75 ]; then
   echo "Time is over; the same call goes on."
   exit 75

@@ -1,5 +1,6 @@
 """Records of the paper's cells → pages under docs/paper, each number beside the paper's."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
@@ -85,13 +86,23 @@ def _index(records: Path, out: Path, pages: list[Path]) -> Path:
 
 
 def _named(records: Rows) -> Rows:
-    """Give what needs no training, which stands beside each training's record, one row."""
+    """Give what needs no training, which stands beside each training's record, one row.
+
+    Where trainings differ in what it rests on, as the items' text vectors, each outcome has its
+    row.
+    """
     cells = [record for record in records if "row" in record]
-    others = [record for record in records if "row" not in record]
-    once = {(record["dataset"], record["model"]): record for record in others}
-    named = [
-        {**record, "row": model, "paper": {}, "stages": []} for (_, model), record in once.items()
-    ]
+    once = {
+        (record["dataset"], record["model"], record["metrics"]["recall@10"]): record
+        for record in records
+        if "row" not in record
+    }
+    outcomes = Counter((data, model) for data, model, _ in once)
+    named = []
+    for (data, model, _), record in once.items():
+        beside = record["cell"].split(".")[1]
+        row = model if outcomes[data, model] == 1 else f"{model}, beside {beside}"
+        named.append({**record, "row": row, "paper": {}, "stages": []})
     return sorted([*named, *cells], key=_data)
 
 

@@ -53,8 +53,9 @@ def reproduce(cells: Sequence[Cell], bench: Bench, say: Callable[[str], object])
 
 
 def _note(cell: Cell, bench: Bench, reason: str, say: Callable[[str], object]) -> None:
-    """Put a reason in the number's place."""
-    write_values(cell.record(bench), {}, {**cell.about(), "missing": reason})
+    """Put a reason in the number's place; a number that was measured before it failed stays."""
+    if not cell.is_done(bench):
+        write_values(cell.record(bench), {}, {**cell.about(), "missing": reason})
     say(f"  {reason}")
 
 

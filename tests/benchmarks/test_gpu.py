@@ -83,6 +83,16 @@ def test_no_module_that_it_loads_wants_typer_or_rich():
         assert not re.search(r"^(import|from) (typer|rich)", source, re.M), name
 
 
+def test_a_slice_that_is_killed_is_no_slice_that_is_over(tmp_path: Path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nkill -9 $$\n")
+    python.chmod(0o755)
+    words = [BENCHMARKS / "gpu.sh", tmp_path, tmp_path, tmp_path / "out"]
+    environment = {**os.environ, "PYTHON": str(python), "SLICE": "60"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1 and "want of memory" in done.stdout
+
+
 @pytest.mark.slow
 def test_slices_go_on(t5: Path, tmp_path: Path):
     data = tmp_path / "data" / "ml-100k"

@@ -13,6 +13,7 @@ from lite_llm4rec.paper.published import TABLE_4
 from lite_llm4rec.paper.report import write_report
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.systems import SYSTEMS
+from lite_llm4rec.records import write_values
 
 SILENT = [].append
 
@@ -68,6 +69,18 @@ def test_what_cannot_be_measured_here_says_why_and_is_tried_again(cut: Bench):
     assert not cell.is_done(cut)
     page, _ = write_report(cut.records, cut.records / "pages")
     assert "wants a GPU" in page.read_text() and "0.2733" in page.read_text()
+
+
+def test_a_number_that_was_measured_outlives_a_failure_after_it(cut: Bench):
+    def half(cell: Cell, bench: Bench) -> None:
+        write_values(cell.record(bench), {"items": 3}, cell.about())
+        raise RuntimeError("no room for samples")
+
+    cell = Cell("table3", "ml-1m", "half", half)
+    said: list[str] = []
+    assert reproduce([cell], cut, said.append) == [cell]
+    assert json.loads(cell.record(cut).read_text())["values"] == {"items": 3}
+    assert "no room for samples" in said[-1]
 
 
 def test_a_cell_that_fails_does_not_end_the_others(cut: Bench):
