@@ -6,10 +6,8 @@ from lite_llm4rec.paper.report import _named
 
 
 def beside(cell: str, recall: float) -> dict[str, Any]:
-    name = f"ml-100k.{cell}.0.nearest-text"
-    return {
-        "dataset": "ml-100k", "model": "Nearest text", "cell": name, "metrics": {"recall@10": recall}
-    }  # fmt: skip
+    named = {"dataset": "ml-100k", "model": "Nearest text"}
+    return {**named, "cell": f"ml-100k.{cell}.0.nearest-text", "metrics": {"recall@10": recall}}
 
 
 def test_one_outcome_has_one_row():
