@@ -24,6 +24,7 @@ CLOSE = 0.85  # of the best possible warm Recall@10: below it the demo says that
 SHOWN = 3
 COLD_SHARE = 0.1
 PAPER, DEFAULT = "cpu/demo", "fast"
+TRAINING_SECONDS = 180.0  # of each model; most machines need less
 
 
 def run_demo(
@@ -48,8 +49,9 @@ def run_demo(
             console.print(f"{TITLES[preset.model.kind]}:")
         folder = out / preset.model.kind
         runs[name] = train_run(
-            dataset, preset, folder, device="cpu", restart=True, progress=not quiet
-        )
+            dataset, preset, folder, device="cpu", restart=True, progress=not quiet,
+            max_seconds=TRAINING_SECONDS,
+        )  # fmt: skip
     split = cold_start(leave_one_out(dataset.interactions), COLD_SHARE, seed)
     best = best_possible(world, dataset, split)
     result = summary(runs, best, time.perf_counter() - started)
