@@ -1,8 +1,12 @@
 """Records → the cells of a table's row."""
 
+from collections.abc import Iterator
 from itertools import groupby
 from statistics import mean
 from typing import Any
+
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.preset import load_preset, preset_names
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 UNTRAINED = ("Popularity", "Nearest text")
@@ -47,8 +51,25 @@ def _loss(loss: dict[str, Any]) -> str:
 
 
 def preset(row: dict[str, Any]) -> str:
-    """Name the preset as code."""
-    return f"`{row['preset']}`" if row["preset"] else ""
+    """Name the preset as code, and what was set otherwise."""
+    if row["preset"] not in preset_names():
+        return f"`{row['preset']}`" if row["preset"] else ""
+    packaged = dict(_settings(to_dict(load_preset(row["preset"]))))
+    changes = [
+        f"{path.rpartition('.')[2]} {value}"
+        for path, value in _settings(row.get("settings", {}))
+        if path not in ("name", "seed") and packaged.get(path, value) != value
+    ]
+    return ", ".join([f"`{row['preset']}`", *changes])
+
+
+def _settings(section: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Give each setting with its path, "vector.lr" for instance."""
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _settings(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value
 
 
 def place(row: dict[str, Any]) -> str:

@@ -1,8 +1,10 @@
 import copy
 from pathlib import Path
 
+from lite_llm4rec.config import to_dict
 from lite_llm4rec.paper import rows
 from lite_llm4rec.paper.render import render, render_summary
+from lite_llm4rec.preset import load_preset
 from lite_llm4rec.records import write_benchmark
 from tests.test_records import evaluation, same_machine, write  # noqa: F401
 
@@ -103,3 +105,12 @@ def test_a_load_is_a_table_of_percentiles(tmp_path: Path):
     assert "| service, 8 clients | 1.3 | 2.0 | 3.0 | 7 | 0 |" in page
     assert "| service, 20 a second | 1.3 | 2.0 | 3.0 |  | 0 |" in page
     assert "0.5 ms (p50). Resident memory in MB, before and after: service 100 → 102." in page
+
+
+def test_what_was_set_otherwise_stands_beside_the_preset():
+    settings = to_dict(load_preset("sasrec/long", ["model.width=64", "vector.epochs=3"], 5))
+    row = {"preset": "sasrec/long", "settings": settings}
+    assert rows.preset(row) == "`sasrec/long`, width 64, epochs 3"
+    assert rows.preset({**row, "settings": {}}) == "`sasrec/long`"
+    assert rows.preset({"preset": "mine", "settings": settings}) == "`mine`"
+    assert rows.preset({"preset": ""}) == ""
