@@ -40,7 +40,8 @@ def test_seeds_of_one_system_are_one_line_with_mean_and_range(evaluation, tmp_pa
     lines = [line for line in render(tmp_path).splitlines() if line.startswith("| Ours")]
     assert len(lines) == 2
     assert lines[0].startswith(
-        "| Ours, full cross-entropy | `cpu/small` | ≤ 1 | 0.2333 (0.1000 – 0.4000) | "
+        "| Ours, full cross-entropy | `cpu/small`, strategy positions, kind causal | ≤ 1"
+        " | 0.2333 (0.1000 – 0.4000) | "
     )
     assert "| 0, 1, 2 | 1.5 min |" in lines[0]
     assert lines[1].startswith("| Ours, gBCE (256 negatives) | ")
