@@ -20,6 +20,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError, MissingExtraError
 from lite_llm4rec.models import BERT4Rec, CausalLLM4Rec, EncoderModel, ExportedConfig, ExportedModel
 from lite_llm4rec.models.exported import GRAPH, INPUTS, OUTPUT, Precision, Runtime
+from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.parity import faults, measure
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.store import check_replaceable
@@ -169,23 +170,23 @@ def item_tensors(model: EncoderModel, counts: torch.Tensor) -> dict[str, torch.T
     tensors = {"matrix": matrix, "counts": counts.to(torch.int64)}
     if not torch.equal(inputs, matrix[:, : inputs.shape[1]]):
         tensors["inputs"] = inputs.clone()
-    if not isinstance(model, CausalLLM4Rec):
-        return {**tensors, "cold_offset": torch.zeros(())}
-    if model.scores_text:
-        tensors["text_weight"], tensors["text_bias"] = model.items.text_map()
-    return {**tensors, "cold_offset": model.cold_offset.clone()}
+    table = getattr(model, "items", None)
+    if isinstance(table, ItemTable) and table.vectors is not None:
+        tensors["text_weight"], tensors["text_bias"] = table.text_map()
+    offset = model.cold_offset.clone() if isinstance(model, CausalLLM4Rec) else torch.zeros(())
+    return {**tensors, "cold_offset": offset}
 
 
 def exported_config(model: EncoderModel, precision: Precision, runtime: Runtime) -> ExportedConfig:
     """Describe a model's export."""
     width = model.input_vectors(torch.zeros(1, dtype=torch.int64)).shape[1]
     last: Literal["vector", "bias", "offset"] = "vector"
+    unit = scores_text = False
     if isinstance(model, CausalLLM4Rec):
-        last = "offset"
+        last, unit, scores_text = "offset", model.config.temperature > 0, model.scores_text
     elif isinstance(model, BERT4Rec):
         last = "bias"
-    unit = isinstance(model, CausalLLM4Rec) and model.config.temperature > 0
-    return ExportedConfig(runtime, precision, model.history_length, width, last, unit)
+    return ExportedConfig(runtime, precision, model.history_length, width, last, unit, scores_text)
 
 
 class Encoder(nn.Module):

@@ -311,10 +311,12 @@ class Recommender(Run):
     @property
     def reads_text(self) -> bool:
         """Whether it knows an item in a history by its text, so that any text can be in one."""
+        if not self.preset.reads_text:
+            return False
         if isinstance(self.model, ExportedModel):
-            return self.model.scores_text
+            return self.model.reads_text
         table = getattr(self.model, "items", None)
-        return self.preset.reads_text and isinstance(table, ItemTable) and table.vectors is not None
+        return isinstance(table, ItemTable) and table.vectors is not None
 
     @property
     def takes_items(self) -> bool:

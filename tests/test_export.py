@@ -105,6 +105,21 @@ def test_score_ties_and_histories_of_one_item(small_ring: Dataset, tmp_path: Pat
         copy.model.add_items(torch.zeros(1, 16))
 
 
+def test_the_papers_model_reads_texts_and_scores_only_what_it_learnt(
+    small_ring: Dataset, tmp_path: Path
+):
+    original = untrained(small_ring)
+    copy = exported(original, tmp_path / "e")
+    unlisted = {"new": np.random.default_rng(0).normal(size=16).astype(np.float32)}
+    histories = [["i03", "new"], ["new"]]
+    before, after = (one.recommend(histories, k=20, unlisted=unlisted) for one in (original, copy))
+    assert after.ids == before.ids
+    assert after.ids != copy.recommend([["i03"], ["i04"]], k=20).ids
+    assert copy.reads_text and not copy.takes_items
+    with pytest.raises(ConfigError, match="never learnt"):
+        copy.model.add_items(torch.zeros(1, 16))
+
+
 def test_the_default_model_with_cold_items(default_model: Recommender, exported_folder: Path):
     assert_same(default_model, Recommender.load(exported_folder))
 

@@ -42,6 +42,8 @@ class ExportedConfig:
         cold items' offset.
     unit : bool
         Whether items are scored by vectors of length 1.
+    scores_text : bool
+        Whether an item that has only a text vector can be scored, and not just read.
     """
 
     runtime: Runtime
@@ -50,6 +52,7 @@ class ExportedConfig:
     width: int
     last_column: Literal["vector", "bias", "offset"]
     unit: bool
+    scores_text: bool = True  # older exports have a text map only where it is so
 
 
 class ExportedModel(SequenceModel):
@@ -62,7 +65,7 @@ class ExportedModel(SequenceModel):
         `matrix` (N, dim), the item matrix; `inputs` (N, width) unless they are the matrix's first
         columns; `counts` (N,) training interactions and `cold_offset`, as in `CausalLLM4Rec`; and
         `text_weight` (text width, width) and `text_bias` (width,), which make an item's input of
-        its text, where new items can be scored.
+        its text, where the model reads text.
     folder : Path
         Holds the graph.
 
@@ -142,9 +145,14 @@ class ExportedModel(SequenceModel):
         return self.matrix if self.config.last_column == "vector" else self.matrix[:, :-1]
 
     @property
+    def reads_text(self) -> bool:
+        """Whether an item in a history can be known by its text alone."""
+        return self.text_weight is not None
+
+    @property
     def scores_text(self) -> bool:
         """Whether an item can be scored by its text alone."""
-        return self.text_weight is not None
+        return self.reads_text and self.config.scores_text
 
     def add_items(self, vectors: torch.Tensor) -> None:
         """Append cold items with these text vectors, (n, text width).
