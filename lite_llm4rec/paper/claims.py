@@ -14,6 +14,7 @@ from lite_llm4rec.records import read_folder
 YES, NO, PART = "reproduced", "not reproduced", "in part"
 WAITING, ARITHMETIC = "not measured here yet", "contradicted by the paper's own tables"
 ON_CPU = "not to this extent on a CPU"  # the paper's times are a GPU's
+WITHIN = ", within the budget"
 SMALL = "small, from scratch"
 Finding = tuple[str, str]  # verdict, evidence
 
@@ -67,6 +68,15 @@ class Evidence:
         """Return what was counted or timed in a cell, None where it was not."""
         cell = self.cell(exhibit, data, row)
         return cell["values"] if cell else None
+
+    def was_cut(self, exhibit: str, row: str) -> bool:
+        """Whether a training of a system ended by its budget."""
+        return any(
+            stage.get("cut")
+            for cell in self._cells
+            if (cell["experiment"], cell.get("row")) == (exhibit, row)
+            for stage in cell.get("stages", ())
+        )
 
     def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
         """Return the paired tests of two systems."""
@@ -125,7 +135,10 @@ class Better:
     told: str = ""
 
     def __call__(self, evidence: Evidence) -> Finding:
-        """Hold where every seed's interval lies above zero on every data set."""
+        """Hold where every seed's interval lies above zero on every data set.
+
+        A verdict on trainings that their budget ended says so.
+        """
         held, parts = [], []
         for other in self.others:
             for test in evidence.tests(self.exhibit, self.row, other):
@@ -139,6 +152,11 @@ class Better:
             return WAITING, self.told
         verdict = YES if all(held) else (PART if any(held) else NO)
         told = [f"Recall@10 of {self.row}, by seed", *parts, *([self.told] if self.told else [])]
+        systems = (self.row, *self.others)
+        cut = [name for name in systems if evidence.was_cut(self.exhibit, name)]
+        if cut:
+            verdict += WITHIN
+            told.append(f"cut before they had learnt all they could: {', '.join(cut)}")
         return verdict, "; ".join(told)
 
     def pairs(self) -> list[Pair]:

@@ -8,7 +8,16 @@ import pyarrow.parquet
 import pytest
 
 from lite_llm4rec.paper.cell import Bench, Cell
-from lite_llm4rec.paper.claims import CLAIMS, ON_CPU, PART, WAITING, YES, Evidence, claimed_pairs
+from lite_llm4rec.paper.claims import (
+    CLAIMS,
+    ON_CPU,
+    PART,
+    WAITING,
+    WITHIN,
+    YES,
+    Evidence,
+    claimed_pairs,
+)
 from lite_llm4rec.paper.pairs import write_pairs
 from lite_llm4rec.records import write_values
 
@@ -65,3 +74,6 @@ def test_better_is_a_paired_test(tmp_path: Path):
     assert 0 < test["values"]["low"] < 1 / 3 < test["values"]["high"]
     assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART
     assert verdict(bench.records, "Lite-LLM4Rec is better than Light") == WAITING
+    cut = {"dataset": "ml-1m", "row": "SASRec", "stages": [{"stage": "vector", "cut": True}]}
+    write_values(cells[1].record(bench), {}, cut)
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + WITHIN
