@@ -18,7 +18,12 @@ class KeptMatrix:
     def of(self, model: SequenceModel) -> torch.Tensor:
         """Return `model.item_matrix()`, (N, dim)."""
         weights = chain(model.parameters(), model.buffers())
-        made_of = [(weight.data_ptr(), weight._version) for weight in weights]
+        made_of = [(weight.data_ptr(), _version(weight)) for weight in weights]
         if made_of != self._made_of:
             self._matrix, self._made_of = model.item_matrix(), made_of
         return self._matrix
+
+
+def _version(weight: torch.Tensor) -> int:
+    """Count a tensor's changes in place; one made in inference mode does not."""
+    return 0 if weight.is_inference() else weight._version

@@ -9,6 +9,8 @@ from lite_llm4rec.models import CausalConfig
 from lite_llm4rec.models.base import SequenceModel
 from tests.conftest import drawn_vectors, tiny_preset, untrained
 
+SHAPE = {"width": 16, "blocks": 1, "heads": 2}
+
 
 @pytest.fixture
 def model(ring: Dataset) -> SequenceModel:
@@ -45,3 +47,9 @@ def test_it_follows_a_change(model: SequenceModel, change: str):
     after = kept.of(model)
     assert after.shape != before.shape or after.dtype != before.dtype or (after != before).any()
     assert torch.equal(after, model.item_matrix())
+
+
+def test_a_model_made_in_inference_mode(ring: Dataset):
+    with torch.inference_mode():
+        found = untrained(ring, tiny_preset(model=CausalConfig(shape=SHAPE)))
+        assert KeptMatrix().of(found.model).shape[0] == len(ring.catalogue)
