@@ -11,6 +11,7 @@ from typing import Any
 from lite_llm4rec.paper import rows as shown
 from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
+from lite_llm4rec.paper.exhibits import cells
 from lite_llm4rec.paper.grid import CORNER, show_grid
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import METRICS
@@ -64,8 +65,9 @@ def write_report(records: Path, out: Path) -> list[Path]:
         parts = [f"# {title}"]
         if note.is_file():
             parts.append(note.read_text(encoding="utf-8").strip())
-        for name, rows in groupby(found, _data):
-            parts.append(_data_set(exhibit, name, list(rows), out))
+        for name, group in groupby(found, _data):
+            rows = list(group)
+            parts.append(_data_set(exhibit, name, [*_not_run(exhibit, name, rows), *rows], out))
         page = out / f"{exhibit}.md"
         page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         pages.append(page)
@@ -91,7 +93,7 @@ def _named(records: Rows) -> Rows:
     Where trainings differ in what it rests on, as the items' text vectors, each outcome has its
     row.
     """
-    cells = [record for record in records if "row" in record]
+    trained = [record for record in records if "row" in record]
     once = {
         (record["dataset"], record["model"], record["metrics"]["recall@10"]): record
         for record in records
@@ -103,7 +105,17 @@ def _named(records: Rows) -> Rows:
         beside = record["cell"].split(".")[1]
         row = model if outcomes[data, model] == 1 else f"{model}, beside {beside}"
         named.append({**record, "row": row, "paper": {}, "stages": []})
-    return sorted([*named, *cells], key=_data)
+    return sorted([*named, *trained], key=_data)
+
+
+def _not_run(exhibit: str, data: str, records: Rows) -> Rows:
+    """Give the trainings that have no record yet, so that no row of a table is passed over."""
+    known = {record["row"] for record in records}
+    return [
+        {**cell.about(), "missing": "wants a GPU" if cell.gpu else "not run yet"}
+        for cell in cells([exhibit], data, [0])
+        if cell.seed is not None and cell.row not in known
+    ]
 
 
 def _data(record: dict[str, Any]) -> str:

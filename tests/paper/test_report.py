@@ -1,8 +1,11 @@
-"""What needs no training stands once on a page, or once per outcome."""
+"""Every row of a table is on its page; what needs no training once, or once per outcome."""
 
+from pathlib import Path
 from typing import Any
 
-from lite_llm4rec.paper.report import _named
+from lite_llm4rec.paper.exhibits import cells
+from lite_llm4rec.paper.report import _named, write_report
+from lite_llm4rec.records import write_values
 
 
 def beside(cell: str, recall: float) -> dict[str, Any]:
@@ -21,3 +24,13 @@ def test_outcomes_that_differ_are_told_apart():
         "Nearest text, beside mean": 0.1,
         "Nearest text, beside first-token": 0.2,
     }
+
+
+def test_what_was_not_run_has_its_row_too(tmp_path: Path):
+    first, *others = cells(["figure4"], "ml-1m", [0])
+    write_values(tmp_path / "figure4" / "one.json", {}, {**first.about(), "missing": "no room"})
+    page, _ = write_report(tmp_path, tmp_path / "pages")
+    lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
+    reasons = {line.split(" | ")[0][2:]: line.split(" | ")[-1][:-2] for line in lines[1:]}
+    assert reasons.pop(first.row) == "no room"
+    assert reasons == {cell.row: "wants a GPU" if cell.gpu else "not run yet" for cell in others}
