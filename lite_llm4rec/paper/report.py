@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
+from math import inf
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -152,7 +153,8 @@ def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> li
         drawn.append(("time", "Time of a batch, ours and the paper's"))
     if rows:
         plot_quality(rows, out / f"{exhibit}-{data}-quality")
-        drawn.append(("quality", "Recall@10, ours and the paper's"))
+        beside = " and the paper's" if any(record.get("paper") for record in measured) else ""
+        drawn.append(("quality", f"Recall@10, ours{beside}"))
     return [f"![{words}]({exhibit}-{data}-{what}.svg)" for what, words in drawn]
 
 
@@ -239,11 +241,11 @@ def _samples(record: dict[str, Any]) -> str:
 
 
 def _in_order(records: Rows) -> Rows:
-    """Order by mean Recall@10, what is missing first, so that a row's seeds come together."""
+    """Order by mean Recall@10, what is missing last, so that a row's seeds come together."""
 
     def score(row: str) -> float:
         own = [record for record in records if record["row"] == row and "metrics" in record]
-        return mean([record["metrics"]["recall@10"] for record in own]) if own else -1.0
+        return mean([record["metrics"]["recall@10"] for record in own]) if own else inf
 
     return sorted(records, key=lambda record: (score(record["row"]), record["row"]))
 
