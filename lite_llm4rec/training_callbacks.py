@@ -118,12 +118,13 @@ class Budget(pl.Callback):  # type: ignore[misc]
     Parameters
     ----------
     seconds : float
+        None are left at 0 and below, as after stages that took longer: one step is taken.
     clock : Resume
         What counts the time, over resumes too.
     """
 
     def __init__(self, seconds: float, clock: Resume) -> None:
-        self.seconds = seconds
+        self.seconds = max(seconds, 1e-9)
         self.clock = clock
         self.cut = False
 

@@ -14,9 +14,7 @@ SHAPE = {"width": 16, "blocks": 1, "heads": 2}
 
 @pytest.fixture
 def model(ring: Dataset) -> SequenceModel:
-    found = untrained(
-        ring, tiny_preset(model=CausalConfig(shape={"width": 16, "blocks": 1, "heads": 2}))
-    )
+    found = untrained(ring, tiny_preset(model=CausalConfig(shape=SHAPE)))
     assert isinstance(found.model, SequenceModel)
     return found.model
 

@@ -113,10 +113,8 @@ def test_what_a_person_says_of_an_experiment_stands_above_it(
 def test_a_row_says_how_it_was_trained(evaluation: Evaluation, tmp_path: Path):
     settings = {"joint": None, "vector": {"strategy": "all"}, "model": {"from_scratch": True}}
     write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
-    assert "| Lite-LLM4Rec `all`, from scratch | `cpu/small`, strategy all |" in render(tmp_path)
-    assert "| Lite-LLM4Rec `all`, from scratch | `cpu/small`, strategy all |" in render_summary(
-        tmp_path
-    )
+    row = "| Lite-LLM4Rec `all`, from scratch | `cpu/small`, strategy all |"
+    assert row in render(tmp_path) and row in render_summary(tmp_path)
     settings = {**settings, "joint": {"strategy": "sampling"}}
     write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
     assert "`all`, from scratch, joint stage first |" in render(tmp_path)

@@ -192,6 +192,16 @@ def test_a_budget_ends_training_with_a_last_validation(ring: Dataset, tmp_path: 
     assert 0.5 < fitted.seconds < 60
 
 
+@pytest.mark.parametrize("seconds", [0.0, -1.0])
+def test_where_no_time_is_left_training_ends_after_a_step(
+    ring: Dataset, tmp_path: Path, seconds: float
+):
+    model, split = make("t5"), leave_one_out(ring.interactions)
+    stage = StageConfig(strategy="all", epochs=3, batch=64, schedule="linear")
+    fitted = fit(model, split, stage, tmp_path, machine=CPU, progress=False, max_seconds=seconds)
+    assert fitted.cut and fitted.epochs <= 1
+
+
 def test_a_linear_schedule_falls_to_nothing_within_the_budget(ring: Dataset, tmp_path: Path):
     rates = []
 
