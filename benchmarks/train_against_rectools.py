@@ -36,8 +36,10 @@ from lite_llm4rec import train
 from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.losses import LossConfig
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
 from lite_llm4rec.records import write_benchmark
+from lite_llm4rec.stage_config import StageConfig
 
 RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 WORKER = Path(__file__).with_name("rectools_worker.py")
@@ -97,7 +99,7 @@ class Ours:
         self.notes: list[Record] = []
 
     def epoch(self, validating: bool) -> Record:
-        stage = train.StageConfig(
+        stage = StageConfig(
             strategy="positions",
             epochs=len(self.notes) + 1,
             batch=self.settings["batch"],
@@ -110,7 +112,7 @@ class Ours:
         with mock.patch.object(train, "Task", partial(TimedTask, self.notes)):
             train.fit(
                 self.model, self.split, stage, self.folder, seed=self.settings["seed"],
-                machine=train.Machine("cpu"), progress=False,
+                machine=Machine("cpu"), progress=False,
             )  # fmt: skip
         described = {
             "items": len(self.model.items),

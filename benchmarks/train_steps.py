@@ -17,11 +17,13 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sampling import random_segment
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.data.synthetic import big_log
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.lite import LiteConfig, LiteLLM4Rec
 from lite_llm4rec.preset import load_preset
 from lite_llm4rec.records import write_benchmark
-from lite_llm4rec.train import Machine, StageConfig, fit
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import fit
 
 RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "train_steps.json"
 USERS, ITEMS, INTERACTIONS, WIDTH = 12_800, 4_000, 640_000, 384

@@ -18,13 +18,13 @@ from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Part
 from lite_llm4rec.item_vectors import catalogue_facts, check_vectors, start_vectors
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import MODELS, CausalLLM4Rec
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.run_folder import Run
 from lite_llm4rec.stages import as_rows, run_stages
-from lite_llm4rec.train import Machine
 
 
 def fit_run(

@@ -17,9 +17,9 @@ from lite_llm4rec.models import (
     PretrainedModel,
     PromptEncoderConfig,
 )
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import Pooling
 from lite_llm4rec.text.template import TEMPLATE_VERSION, TEMPLATES
-from lite_llm4rec.train import StageConfig
 
 SMALL = 120_000  # interactions
 ONE_TARGET = (LiteConfig, GenerativeConfig, PromptEncoderConfig)  # learnt per pass

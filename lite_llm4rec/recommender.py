@@ -17,7 +17,6 @@ from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
-from lite_llm4rec.fitting import fit_run
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_vectors import (
     check_vectors,
@@ -25,6 +24,7 @@ from lite_llm4rec.item_vectors import (
 )
 from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import CausalLLM4Rec, ExportedModel, SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.neighbours import compared_vectors
@@ -38,7 +38,6 @@ from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
 from lite_llm4rec.run_folder import Run, read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
-from lite_llm4rec.train import Machine
 
 USERS = 1000  # that an index is made to fit
 EMPTY_HISTORY = "empty history: the most popular items"
@@ -108,6 +107,9 @@ class Recommender(Run):
             preset = load_preset(preset_for(preset, dataset))
         if isinstance(init_from, str | Path):
             init_from = cls.load(init_from)
+        # Lightning takes seconds to import, and only training needs it.
+        from lite_llm4rec.fitting import fit_run
+
         run = fit_run(
             dataset, preset, split or preset_split(preset, dataset), Machine(device, devices),
             init_from=init_from, vectors=vectors, folder=folder, progress=progress,

@@ -18,17 +18,19 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import Part, evaluate
 from lite_llm4rec.item_vectors import item_texts
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, RankingModel
 from lite_llm4rec.models.lite import JointText
 from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import (
     ItemLLM,
     encode_texts,
     load_tokenizer,
     tokenize,
 )
-from lite_llm4rec.train import Fitted, Machine, StageConfig, fit
+from lite_llm4rec.train import Fitted, fit
 
 STAGES = ("pretrain", "joint", "vector")
 FITTED = "fitted"  # key of a finished stage's metadata

@@ -13,8 +13,9 @@ from lite_llm4rec.data.split import Split, Targets
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models import EveryPositionModel, RankingModel
 from lite_llm4rec.rank import seen_items
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.top_n import as_input, draw_candidates, fixed_candidates, rank_candidates
-from lite_llm4rec.train import Fitted, StageConfig, Task, fit
+from lite_llm4rec.train import Fitted, Task, fit
 
 
 class TopNTask(Task):

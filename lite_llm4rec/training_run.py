@@ -17,6 +17,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Evaluation, evaluate
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import (
     GenerativeConfig,
     GenerativeRec,
@@ -31,7 +32,6 @@ from lite_llm4rec.preset import Preset, preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
 from lite_llm4rec.store import check_replaceable
-from lite_llm4rec.train import Machine
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from lite_llm4rec.models import MODELS, CausalConfig, CausalLLM4Rec, LiteConfig
 from lite_llm4rec.models.id_text import digit_tokenizer
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.recommender import Recommender
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 
 torch.set_num_threads(1)
 

@@ -21,7 +21,7 @@ from lite_llm4rec.models import CausalConfig, NearestText, Popularity
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.rank import seen_items, top_k
 from lite_llm4rec.recommender import Recommender
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import ring_tables, tiny_preset, untrained
 
 ITEMS = 60

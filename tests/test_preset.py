@@ -19,7 +19,7 @@ from lite_llm4rec.preset import (
     preset_split,
     preset_text,
 )
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import ring_tables, tiny_preset
 
 PAPER = ("paper/ml-1m", "paper/movies", "paper/toys")

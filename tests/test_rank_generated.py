@@ -15,13 +15,15 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Targets, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.evaluate import evaluate, rank_cases
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.base import GenerativeModel, RankedLists
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.rank_generated import rank_generated
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.recommender import Recommender
-from lite_llm4rec.train import Machine, StageConfig, Task, fit
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import Task, fit
 from lite_llm4rec.training_run import train_run
 from tests.conftest import ring_tables, untrained
 

@@ -1,3 +1,5 @@
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,7 @@ from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
 from lite_llm4rec.models import BERT4RecConfig, FDSAConfig, LiteConfig, S3RecConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import (
     drawn_vectors,
     ring_tables,
@@ -431,3 +433,13 @@ def test_popularity_counts_training_alone(trained: Recommender, ring: Dataset):
 def test_pandas_frames_are_tables_not_histories(trained: Recommender):
     frame = pd.DataFrame({"user_id": [1], "item_id": ["i00"], "timestamp": [0]})
     assert trained.recommend(frame, k=1).users == [1]
+
+
+def test_what_only_training_needs_is_not_imported_to_recommend():
+    script = "import lite_llm4rec.recommender, sys; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    imported = set(done.stdout.split())
+    assert "torch" in imported
+    assert not imported & {"lightning", "transformers.modeling_utils"}

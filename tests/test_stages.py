@@ -15,8 +15,8 @@ from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.models import S3Rec, S3RecConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
-from lite_llm4rec.train import StageConfig
 from tests.conftest import ring_with_kinds, text_preset
 
 STAGE = StageConfig(strategy="all", epochs=2, batch=40, lr=5e-3)

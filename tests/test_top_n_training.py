@@ -12,11 +12,12 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sampling import every_prefix
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import GenerativeRec, Popularity
 from lite_llm4rec.models.sasrec import SASRecConfig
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.top_n import evaluate_top_n
 from lite_llm4rec.top_n_training import TopNTask, fine_tune
-from lite_llm4rec.train import Machine, StageConfig
 from tests.conftest import tiny_preset, untrained
 from tests.test_top_n import N_ITEMS, generative
 

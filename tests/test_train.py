@@ -14,7 +14,9 @@ from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, TrainingError
-from lite_llm4rec.train import Machine, StageConfig, Task, fit, learning_rate_factor
+from lite_llm4rec.machine import Machine
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import Task, fit, learning_rate_factor
 from lite_llm4rec.training_callbacks import Progress
 from tests.models.test_causal import make as make_causal
 from tests.models.test_lite import make
@@ -30,7 +32,9 @@ import torch
 from safetensors.torch import save_file
 import lite_llm4rec.training_callbacks as callbacks
 from lite_llm4rec import Dataset, leave_one_out
-from lite_llm4rec.train import Machine, StageConfig, fit
+from lite_llm4rec.machine import Machine
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import fit
 from tests.conftest import ring_tables
 from lite_llm4rec.losses import LossConfig
 from tests.models.test_causal import make as make_causal
@@ -314,7 +318,9 @@ def test_two_processes_end_where_one_does(tmp_path: Path):
         from safetensors.torch import save_file
         from lite_llm4rec import Dataset, leave_one_out
         from lite_llm4rec.paths import is_main_process
-        from lite_llm4rec.train import Machine, StageConfig, fit
+        from lite_llm4rec.machine import Machine
+        from lite_llm4rec.stage_config import StageConfig
+        from lite_llm4rec.train import fit
         from tests.conftest import ring_tables
         from tests.models.test_lite import make
         torch.manual_seed(0)

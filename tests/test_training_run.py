@@ -13,7 +13,7 @@ from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import read_records
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.training_run import TrainingRun, train_run
 from tests.conftest import ring_tables, text_preset
 

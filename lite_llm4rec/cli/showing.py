@@ -81,6 +81,7 @@ def reproduce(
     Cells that have a record are not measured again; a call that was killed goes on. One that fails
     says why and does not end the others; then the status is 1.
     """
+    from lite_llm4rec.machine import Machine
     from lite_llm4rec.paper.cell import Bench
     from lite_llm4rec.paper.claims import claimed_pairs
     from lite_llm4rec.paper.exhibits import cells
@@ -88,7 +89,6 @@ def reproduce(
     from lite_llm4rec.paper.plots import can_plot
     from lite_llm4rec.paper.report import write_report
     from lite_llm4rec.paper.reproduce import reproduce as measure
-    from lite_llm4rec.train import Machine
 
     set_threads(threads)
     seconds = None if budget is None else 60 * budget

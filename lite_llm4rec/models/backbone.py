@@ -4,14 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers  # its models take seconds to import, so they are named where they are used
 from torch import nn
-from transformers import (
-    CONFIG_MAPPING,
-    AutoConfig,
-    AutoModel,
-    PreTrainedModel,
-    T5EncoderModel,
-)
+from transformers import CONFIG_MAPPING, AutoConfig
 
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.text.resolve import load_pretrained
@@ -44,7 +39,7 @@ class Backbone(nn.Module):
         decoder-only model, which always looks back only.
     """
 
-    def __init__(self, model: PreTrainedModel, *, causal: bool = False) -> None:
+    def __init__(self, model: Any, *, causal: bool = False) -> None:
         super().__init__()
         self.causal = causal
         model.set_input_embeddings(nn.Identity())
@@ -102,12 +97,13 @@ class Backbone(nn.Module):
     ) -> "Backbone":
         """Build from a transformers config, from scratch unless `weights` names a model."""
         set_dropout(config, dropout)
-        kind = T5EncoderModel if config.model_type == "t5" else AutoModel
+        is_t5 = config.model_type == "t5"
         if weights is not None:
+            kind = transformers.T5EncoderModel if is_t5 else transformers.AutoModel
             return cls(load_pretrained(kind, str(weights), config=config), causal=causal)
-        if kind is T5EncoderModel:
-            return cls(T5EncoderModel(config), causal=causal)
-        return cls(AutoModel.from_config(config), causal=causal)
+        if is_t5:
+            return cls(transformers.T5EncoderModel(config), causal=causal)
+        return cls(transformers.AutoModel.from_config(config), causal=causal)
 
     def forward(self, vectors: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode.

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import transformers  # its models take seconds to import, so they are named where they are used
 from torch import nn
-from transformers import AutoConfig, LogitsProcessorList, T5ForConditionalGeneration
+from transformers import AutoConfig, LogitsProcessorList
 from transformers.modeling_outputs import BaseModelOutput
 
 from lite_llm4rec.config import check_at_least, check_shares
@@ -148,7 +149,7 @@ class GenerativeRec(GenerativeModel):
     def create(cls, config: GenerativeConfig, facts: CatalogueFacts) -> "GenerativeRec":
         """Load the T5 that `config` names, and number the items."""
         t5, tokenizer = load_t5(
-            T5ForConditionalGeneration,
+            transformers.T5ForConditionalGeneration,
             config.backbone,
             from_scratch=config.from_scratch,
             shape=config.shape,
@@ -165,7 +166,9 @@ class GenerativeRec(GenerativeModel):
     def skeleton(cls, config: GenerativeConfig, described: dict[str, Any]) -> "GenerativeRec":
         """Build it with weights and tokenizer to be filled in, from what `describe` gave."""
         values = dict(described["backbone"])
-        t5 = T5ForConditionalGeneration(AutoConfig.for_model(values.pop("model_type"), **values))
+        t5 = transformers.T5ForConditionalGeneration(
+            AutoConfig.for_model(values.pop("model_type"), **values)
+        )
         numbers = described.get("numbers", described["shape"][:1])
         return cls(t5, None, config, torch.zeros(numbers, dtype=torch.int64))
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
+import transformers  # its models take seconds to import, so they are named where they are used
 from torch import nn
-from transformers import CONFIG_MAPPING, AutoConfig, T5EncoderModel
+from transformers import CONFIG_MAPPING, AutoConfig
 
 from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
@@ -111,7 +112,7 @@ class PromptEncoder(SequenceModel):
     def create(cls, config: PromptEncoderConfig, facts: CatalogueFacts) -> "PromptEncoder":
         """Load the T5 that `config` names, and tokenise every item's id or title."""
         t5, tokenizer = load_t5(
-            T5EncoderModel,
+            transformers.T5EncoderModel,
             config.backbone,
             from_scratch=config.from_scratch,
             shape=config.shape,
@@ -124,7 +125,7 @@ class PromptEncoder(SequenceModel):
     def skeleton(cls, config: PromptEncoderConfig, described: dict[str, Any]) -> "PromptEncoder":
         """Build it with weights to be filled in, from what `describe` gave."""
         values = dict(described["backbone"])
-        t5 = T5EncoderModel(AutoConfig.for_model(values.pop("model_type"), **values))
+        t5 = transformers.T5EncoderModel(AutoConfig.for_model(values.pop("model_type"), **values))
         tokens = torch.full((described["shape"][0], described["tokens"]), -1)
         before, after = (torch.zeros(length, dtype=torch.long) for length in described["around"])
         return cls(t5, tokens, before, after, config)

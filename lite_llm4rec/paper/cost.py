@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import T5EncoderModel
+import transformers
 
 from lite_llm4rec.data.batching import Batch, make_batch
 from lite_llm4rec.data.dataset import Dataset
@@ -28,8 +28,9 @@ from lite_llm4rec.paper.efficiency import (
 from lite_llm4rec.paper.grid import Grid
 from lite_llm4rec.paper.timing import Spread, clock, side_by_side, spread
 from lite_llm4rec.preset import Preset
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer, tokenize
-from lite_llm4rec.train import StageConfig, Task
+from lite_llm4rec.train import Task
 
 PARAMETERS, TABLES = "parameters", "of these items' tables, head, vocabulary"
 TRAINING, ENCODING = "training, s per 1,000 targets", "encoding all items, s"
@@ -119,7 +120,7 @@ def count_tables(model: RankingModel, n_items: int) -> int:
 
 def fresh_item_llm(t5: str) -> ItemLLM:
     """Make an Item LLM of T5-small's shape, with weights drawn anew."""
-    return ItemLLM(T5EncoderModel(read_config(t5, from_scratch=True, shape={}))).eval()
+    return ItemLLM(transformers.T5EncoderModel(read_config(t5, from_scratch=True, shape={}))).eval()
 
 
 def time_training(model: RankingModel, split: Split, stage: StageConfig, device: str) -> Spread:

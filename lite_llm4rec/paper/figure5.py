@@ -9,6 +9,7 @@ import torch
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import GenerativeRec, Popularity, title
 from lite_llm4rec.paper.cell import Bench, Cell
 from lite_llm4rec.paper.systems import System, preset_of, public_settings, run_system
@@ -18,7 +19,6 @@ from lite_llm4rec.records import write_record
 from lite_llm4rec.store import CONFIG
 from lite_llm4rec.top_n import evaluate_top_n
 from lite_llm4rec.top_n_training import fine_tune
-from lite_llm4rec.train import Machine
 
 
 def choose(system: System, history: bool, cell: Cell, bench: Bench) -> None:

@@ -10,23 +10,17 @@ from typing import Any, Literal, get_args
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers  # its models take seconds to import, so they are named where they are used
 from torch import nn
 from tqdm import tqdm
-from transformers import (
-    AutoConfig,
-    AutoModel,
-    AutoTokenizer,
-    MT5EncoderModel,
-    T5EncoderModel,
-    UMT5EncoderModel,
-)
+from transformers import AutoConfig, AutoTokenizer
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.text.cache import VectorCache
 from lite_llm4rec.text.resolve import load_pretrained, read_layout
 
 SENTENCE = "sentence_transformers.models"
-ENCODERS = {"t5": T5EncoderModel, "mt5": MT5EncoderModel, "umt5": UMT5EncoderModel}
+ENCODERS = {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 Pooling = Literal["mean", "pooler", "cls", "weightedmean"]
 Precision = Literal["fp32", "bf16"]
 
@@ -85,13 +79,17 @@ class ItemLLM(nn.Module):
         layout = read_layout(name)
         where = {"subfolder": layout.subfolder} if layout.subfolder else {}
         config = load_pretrained(AutoConfig, name, **where)
-        kind = ENCODERS.get(config.model_type, AutoModel)
+        kind = ENCODERS.get(config.model_type)
         model, report = load_pretrained(
-            kind, name, dtype=torch.float32, output_loading_info=True, **where
+            getattr(transformers, kind or "AutoModel"),
+            name,
+            dtype=torch.float32,
+            output_loading_info=True,
+            **where,
         )
         chosen: Any = pooling or layout.pooling or "mean"
         unused = () if chosen == "pooler" else ("pooler.",)
-        if model.config.is_encoder_decoder and kind is AutoModel:
+        if model.config.is_encoder_decoder and kind is None:
             model, unused = model.get_encoder(), (*unused, "decoder.")
         _check_complete(name, report["missing_keys"], unused)
         return cls(model, chosen, layout.normalize).eval()

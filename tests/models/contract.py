@@ -10,9 +10,11 @@ from lite_llm4rec.data.batching import Batch, pad
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.evaluate import rank_cases
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models.base import EveryPositionModel, SequenceModel
 from lite_llm4rec.rank import seen_items, top_k
-from lite_llm4rec.train import Machine, StageConfig, fit
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import fit
 
 N_ITEMS = 60
 

@@ -10,7 +10,7 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import LossConfig
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.bert4rec import BERT4Rec, BERT4RecConfig
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.models.contract import N_ITEMS, SequenceModelContract
 
 

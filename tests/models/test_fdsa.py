@@ -10,7 +10,7 @@ from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import LossConfig
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.fdsa import FDSA, FDSAConfig
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.models.attributes import made_up
 from tests.models.contract import N_ITEMS, EveryPositionContract
 

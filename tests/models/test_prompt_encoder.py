@@ -14,8 +14,8 @@ from lite_llm4rec.models.id_text import digit_tokenizer
 from lite_llm4rec.models.prompt_encoder import PromptEncoder, PromptEncoderConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import load_tokenizer
-from lite_llm4rec.train import StageConfig
 from tests.models.contract import N_ITEMS, SequenceModelContract
 
 SHAPE = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}

@@ -12,10 +12,12 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.losses import LossConfig
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import s3rec
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.s3rec import S3Rec, S3RecConfig
-from lite_llm4rec.train import Machine, StageConfig, fit
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import fit
 from tests.models.attributes import made_up
 from tests.models.contract import N_ITEMS, EveryPositionContract
 

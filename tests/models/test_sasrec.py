@@ -5,7 +5,7 @@ import torch
 from lite_llm4rec.losses import LossConfig
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.sasrec import SASRec, SASRecConfig
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.models.contract import N_ITEMS, EveryPositionContract
 
 

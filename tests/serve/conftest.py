@@ -22,7 +22,7 @@ from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.serve.app import create_app
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import open_database
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import ring_with_kinds
 
 Serving = Callable[..., AbstractContextManager[TestClient]]

@@ -11,7 +11,7 @@ from fastapi.testclient import TestClient
 from lite_llm4rec.models import CausalConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
-from lite_llm4rec.train import StageConfig
+from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import untrained
 from tests.serve.conftest import Serving
 

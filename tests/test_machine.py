@@ -1,0 +1,18 @@
+import pytest
+import torch
+
+from lite_llm4rec.machine import Machine
+
+
+def test_auto_takes_the_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch):
+    for there, name in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert Machine().name() == name
+    assert Machine("cpu").name() == "cpu"
+
+
+def test_bf16_is_asked_of_the_device_in_use(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: True)
+    assert not Machine("cpu").has_bf16()
+    assert Machine("cuda").has_bf16()
