@@ -103,6 +103,10 @@ class Recommender(Run):
         ------
         DataError, ConfigError, DownloadError, TrainingError
         """
+        if max_seconds is not None and max_seconds <= 0:
+            raise ConfigError(
+                f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none."
+            )
         if isinstance(preset, str):
             preset = load_preset(preset_for(preset, dataset))
         if isinstance(init_from, str | Path):

@@ -255,6 +255,11 @@ def test_settings_that_cannot_work_are_refused(trained: Recommender, k: int):
         trained.recommend(HISTORIES, unknown="dropp")  # type: ignore[arg-type]
 
 
+def test_no_time_to_train_is_refused(ring: Dataset):
+    with pytest.raises(ConfigError, match=r"In 0 s nothing is learnt[\s\S]*minutes"):
+        Recommender.fit(ring, tiny_preset(), vectors=drawn_vectors(60), max_seconds=0.0)
+
+
 @pytest.mark.parametrize("flat", [["i03", "i04"], [3, 4]])
 def test_one_flat_list_is_refused(trained: Recommender, flat: list[Any]):
     with pytest.raises(DataError, match=r"should be a list of item ids[\s\S]*write \[\[…\]\]"):
