@@ -15,12 +15,19 @@ STEPS = 20
 
 
 @torch.no_grad()
-def calibrate_cold(model: CausalLLM4Rec, split: Split, seed: int = 0) -> float:
+def calibrate_cold(
+    model: CausalLLM4Rec, split: Split, seed: int = 0, seen_filter: bool = True
+) -> float:
     """Set and return the model's `cold_offset`, from warm items that play cold.
 
     A random fifth of the warm items lose their id part. The offset is the one with which they
     have the same share of the validation's lists as of its targets. No item that is really cold,
     and no test target, is looked at.
+
+    Parameters
+    ----------
+    seen_filter : bool
+        Whether lists leave out what a user has had.
 
     Returns
     -------
@@ -36,19 +43,25 @@ def calibrate_cold(model: CausalLLM4Rec, split: Split, seed: int = 0) -> float:
     if not model.scores_text or model.items.ids is None or wanted in (0.0, 1.0):
         return 0.0
     model.eval()
-    offset = _offset(model, split, cases, cold, float(wanted))
+    offset = _offset(model, split, cases, cold, float(wanted), seen_filter)
     model.cold_offset.fill_(offset)
     return offset
 
 
 def _offset(
-    model: CausalLLM4Rec, split: Split, cases: Targets, cold: np.ndarray, wanted: float
+    model: CausalLLM4Rec,
+    split: Split,
+    cases: Targets,
+    cold: np.ndarray,
+    wanted: float,
+    seen_filter: bool,
 ) -> float:
     """Find by bisection the offset that gives the playing items their share of the lists."""
     numbers = torch.from_numpy(np.flatnonzero(cold)).to(model.warm.device)
     matrix = model.matrix_without_ids(numbers)
-    users = encode_cases(model, split.interactions.items, cases, str(model.warm.device))
-    seen = seen_items(split.interactions.items, cases.starts, cases.positions)
+    items = split.interactions.items
+    seen = seen_items(items, cases.starts, cases.positions) if seen_filter else None
+    users = encode_cases(model, items, cases, str(model.warm.device))
     spread = float((users[:256] @ matrix.T).std())
     low, high = -10 * spread, 10 * spread
     for _ in range(STEPS):

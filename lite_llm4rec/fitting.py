@@ -65,7 +65,7 @@ def fit_run(
         )  # fmt: skip
         curves = write_curves(state, [result.stage for result in results])
     if isinstance(model, CausalLLM4Rec):
-        calibrate_cold(model, split, preset.seed)
+        calibrate_cold(model, split, preset.seed, seen_filter=not preset.repeats)
     return Run(
         preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
         item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,

@@ -128,14 +128,15 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         user_grad, item_grad = torch.empty_like(low_users), torch.zeros_like(items)
         total = torch.zeros((), dtype=items.dtype, device=items.device)
         rows = max(1, max_bytes // (len(items) * low_items.element_size()))
-        for start in range(0, len(users), rows):
-            chunk, own = low_users[start : start + rows], targets[start : start + rows, None]
-            logs = torch.log_softmax(chunk @ low_items.T, 1)
-            total -= logs.gather(1, own).sum(dtype=items.dtype)
-            gradient = logs.exp_()
-            gradient.scatter_add_(1, own, torch.full_like(own, -1, dtype=kind))
-            torch.mm(gradient, low_items, out=user_grad[start : start + rows])
-            item_grad += gradient.T @ chunk
+        with torch.autocast(device, enabled=False):  # CUDA's would give the softmax in fp32
+            for start in range(0, len(users), rows):
+                chunk, own = low_users[start : start + rows], targets[start : start + rows, None]
+                logs = torch.log_softmax(chunk @ low_items.T, 1)
+                total -= logs.gather(1, own).sum(dtype=items.dtype)
+                gradient = logs.exp_()
+                gradient.scatter_add_(1, own, torch.full_like(own, -1, dtype=kind))
+                torch.mm(gradient, low_items, out=user_grad[start : start + rows])
+                item_grad += gradient.T @ chunk
         ctx.save_for_backward(user_grad, item_grad)
         ctx.kind = users.dtype
         return total / len(users)
@@ -200,7 +201,8 @@ def binary_cross_entropy(
     users, items, targets
         As in `full_cross_entropy`.
     negatives : torch.Tensor
-        (targets, n) or (n,) item numbers; a target's own counts as a negative too, as there.
+        (targets, n) or (n,) item numbers; a target's own counts as a negative too, as in gSASRec.
+        SASRec's authors draw outside the user's items.
     t : float
         From 0 to 1.
 

@@ -248,6 +248,7 @@ def fit(
         monitor=SELECTED_BY,
         mode="max",
         save_weights_only=not stage.average,  # Lightning puts the average into whole ones only
+        save_on_train_epoch_end=False,  # at the validation, before `resume` saves what it selected
         enable_version_counter=False,
     )
     stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)

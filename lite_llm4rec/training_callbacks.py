@@ -128,16 +128,23 @@ class Budget(pl.Callback):  # type: ignore[misc]
         self.clock = clock
         self.cut = False
 
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """Tell the schedule what was spent before a resume."""
+        self._tell(trainer, module)
+
     def on_train_batch_end(
         self, trainer: Any, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Stop after this step when the time is over; all devices stop at the same step."""
-        spent = torch.tensor(self.clock.spent() / self.seconds, device=module.device)
-        spent = trainer.strategy.reduce(spent, reduce_op="max")
-        module.time_spent = min(float(spent), 1.0)
+        self._tell(trainer, module)
         if module.time_spent == 1:
             self.cut = trainer.should_stop = True
             trainer.check_val_every_n_epoch = 1  # so that what is kept is chosen among all
+
+    def _tell(self, trainer: Any, module: Any) -> None:
+        spent = torch.tensor(self.clock.spent() / self.seconds, device=module.device)
+        spent = trainer.strategy.reduce(spent, reduce_op="max")
+        module.time_spent = min(float(spent), 1.0)
 
 
 class Progress(pl.Callback):  # type: ignore[misc]

@@ -66,6 +66,22 @@ def test_under_autocast_full_stays_near_and_sums_in_fp32():
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
 
 
+def test_full_leaves_nothing_to_autocast_whose_softmax_is_fp32_on_a_gpu(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    def as_on_a_gpu(values: torch.Tensor, dim: int) -> torch.Tensor:
+        found = values.float() if torch.is_autocast_enabled("cpu") else values
+        return torch.nn.functional.log_softmax(found, dim)
+
+    users, items, targets = world(torch.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        expected = value_and_gradients(lambda u, i: full_cross_entropy(u, i, targets), users, items)
+        monkeypatch.setattr(torch, "log_softmax", as_on_a_gpu)
+        found = value_and_gradients(lambda u, i: full_cross_entropy(u, i, targets), users, items)
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_sampled_over_every_other_item_with_their_logq_is_full():
     users, items, targets = world()
     everyone = torch.arange(N_ITEMS)

@@ -191,7 +191,8 @@ def test_the_offset_moves_cold_items_from_the_end_of_the_list_to_its_head(withou
     assert set(model.recommend([["i33", "i34"]], k=60).ids[0][-3:]) == set(NEW)
 
 
-def test_calibration_gives_playing_items_their_share():
+@pytest.mark.parametrize("seen_filter", [True, False])
+def test_calibration_gives_playing_items_their_share(seen_filter: bool):
     log, items = ring_tables(300, ITEMS, 8, seed=0)
     dataset = Dataset.from_tables(log, items, name="ring")
     split = leave_one_out(dataset.interactions)
@@ -199,7 +200,7 @@ def test_calibration_gives_playing_items_their_share():
     model = Recommender.fit(
         dataset, preset(), split=split, vectors=vectors, device="cpu", progress=False
     ).model
-    offset = calibrate_cold(model, split, seed=3)
+    offset = calibrate_cold(model, split, seed=3, seen_filter=seen_filter)
     assert float(model.cold_offset) == pytest.approx(offset)
     playing = np.random.default_rng(3).permutation(ITEMS)[:12]
     matrix = model.matrix_without_ids(torch.from_numpy(playing))
@@ -209,7 +210,8 @@ def test_calibration_gives_playing_items_their_share():
     from lite_llm4rec.evaluate import encode_cases
 
     users = encode_cases(model, log_items, cases, "cpu")
-    found, _ = top_k(users, matrix, 10, seen_items(log_items, cases.starts, cases.positions))
+    seen = seen_items(log_items, cases.starts, cases.positions) if seen_filter else None
+    found, _ = top_k(users, matrix, 10, seen)
     share = np.isin(found.numpy(), playing).mean()
     assert share == pytest.approx(np.isin(log_items[cases.positions], playing).mean(), abs=0.02)
 
@@ -230,6 +232,19 @@ def test_cold_and_warm_are_reported_apart_in_one_ranking():
     popular = evaluate(Popularity(torch.from_numpy(split.train_counts())), dataset, split)
     assert found.slices["cold"]["recall@10"] > 0.6 > popular.slices["cold"]["recall@10"]
     assert found.slices["warm"]["recall@10"] > 0.9
+
+
+def test_an_item_that_becomes_cold_brings_nothing_that_it_learnt():
+    dataset = Dataset.from_tables(*ring_tables(300, ITEMS, 8, seed=0), name="ring")
+    short = replace(preset().vector, epochs=2)
+    how = {"vectors": on_a_circle(np.arange(ITEMS)), "device": "cpu", "progress": False}
+    before = Recommender.fit(dataset, preset(vector=short), **how)
+    chosen = preset(vector=short, cold_share=0.1)
+    after = Recommender.fit(dataset, chosen, init_from=before, **how)
+    cold = torch.from_numpy(after.counts == 0)
+    assert cold.sum() == ITEMS / 10
+    assert before.model.items.ids[cold].abs().sum() > 0
+    assert after.model.items.ids[cold].abs().sum() == 0
 
 
 def test_nearest_text_ranks_the_neighbours_of_the_last_item():

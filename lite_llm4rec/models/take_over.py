@@ -33,7 +33,8 @@ def take_over(
         What `model` was made from.
     places : numpy.ndarray
         (N,) for each item of `model` its number in `old`, −1 for a new one. A new item's id part
-        starts from nothing where there is text, else as drawn.
+        starts from nothing where there is text, else as drawn; so does that of an item without
+        any interaction in the new training data.
     attribute_places : numpy.ndarray
         (A,) the same for attributes; of a model that reads none, empty.
 
@@ -67,6 +68,8 @@ def take_over(
         model.items.describe(facts.vectors)
         if model.items.ids is not None:
             model.items.ids[torch.from_numpy(places < 0)] = 0.0
+            if model.scores_text:  # an item that is cold now must not bring what it once learnt
+                model.items.ids[facts.counts == 0] = 0.0
 
 
 def _copy_rows(value: torch.Tensor, before: torch.Tensor, places: Ints) -> None:
