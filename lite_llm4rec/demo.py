@@ -61,6 +61,7 @@ def run_demo(
         console.rule("4. Recommendations")
         _show_lists(console, dataset, Recommender.load(out / "causal"))
         console.print(f"\nThe run folders are in {out}; {result['seconds']:.0f} s in all.")
+        console.print(f"To look at one in a browser: lite-llm4rec serve {out / 'causal'}")
     return result
 
 

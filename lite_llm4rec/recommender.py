@@ -307,11 +307,12 @@ class Recommender(Run):
         self.model.add_items(torch.from_numpy(encoded))
         if self.index is not None:
             self.index.grow(self.model.item_matrix().detach())
+        added = catalogue.take(np.arange(len(self.catalogue), len(catalogue)))
+        self._ids, self._titles = self.ids + added.ids.to_pylist(), self.titles + added.titles()
         self.catalogue = catalogue
         self.vectors = np.concatenate([self.vectors, encoded])
         self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
         self.retired = np.concatenate([self.retired, np.zeros(len(encoded), bool)])
-        self.__dict__.pop("_ids", None), self.__dict__.pop("_titles", None)
         return len(encoded)
 
     @property

@@ -106,7 +106,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         When `folder` is no run folder, or of a format that this version cannot read.
     """
     if not (folder / CONFIG).is_file():
-        raise StoreError(f"{folder} is not a run folder: it has no {CONFIG}.", "Check the path.")
+        inside = sorted(found.parent for found in folder.glob(f"*/{CONFIG}"))
+        remedy = f"There is one in it: {inside[0]}" if inside else "Check the path."
+        raise StoreError(f"{folder} is not a run folder: it has no {CONFIG}.", remedy)
     config = _read_json(folder / CONFIG)
     found = config.get("format_version")
     if not isinstance(found, int) or found < 1:

@@ -55,7 +55,11 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve", "Serving") from error
     set_threads(threads)
-    keys = chosen.read_keys(_key_lines(api_keys, os.environ.get(chosen.KEYS_VARIABLE, "")))
+    lines = _key_lines(api_keys, os.environ.get(chosen.KEYS_VARIABLE, ""))
+    keys = chosen.read_keys(lines)
+    if not keys and (api_keys is not None or lines):
+        where = api_keys or f"${chosen.KEYS_VARIABLE}"
+        raise ConfigError(f"{where} holds no key.", "Write one a line.")
     chosen.check_bind(host, keys, unprotected)
     settings = chosen.Settings(
         run, chosen.database_url(database, state, run), host, port, keys, keep_days, queue,
@@ -71,6 +75,4 @@ def _key_lines(path: Path | None, variable: str) -> str:
         lines = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}", "Name a file of keys.") from error
-    if not lines.strip():
-        raise ConfigError(f"{path} holds no key.", "Write one a line.")
     return lines

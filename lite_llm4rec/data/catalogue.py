@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ import pyarrow.compute as pc
 from lite_llm4rec.data.columns import find_column, text_columns
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError, UnknownItemError, at_row
+
+FEW = 100  # of so many ids of the catalogue one is looked up: then its hash table is kept
 
 
 @dataclass(frozen=True)
@@ -113,9 +116,17 @@ class Catalogue:
             values = pa.array(
                 [_convert(value, self.ids.type) for value in values.to_pylist()], self.ids.type
             )
+        if FEW * len(values) <= len(self):
+            found = [self._places.get(value, -1) for value in values.to_pylist()]
+            return np.array(found, np.int64)
         places = pc.index_in(values, value_set=self.ids, skip_nulls=True)
         numbers: npt.NDArray[np.int64] = places.fill_null(-1).to_numpy().astype(np.int64)
         return numbers
+
+    @cached_property
+    def _places(self) -> dict[Any, int]:
+        """Each id's number, so that a few of a million are not looked up by reading a million."""
+        return {name: number for number, name in enumerate(self.ids.to_pylist())}
 
     def numbers(self, ids: Any) -> npt.NDArray[np.int64]:
         """Number ids that must all be known.
@@ -171,7 +182,11 @@ class Catalogue:
         columns = [other.fields[name] if name in common else empty for name in names]
         added = pa.table(columns, names=names)
         fields = pa.concat_tables([self.fields, added]).combine_chunks() if names else self.fields
-        return Catalogue(pa.concat_arrays([self.ids, ids]), fields)
+        longer = Catalogue(pa.concat_arrays([self.ids, ids]), fields)
+        if "_places" in vars(self):
+            places = zip(ids.to_pylist(), range(len(self), len(longer)), strict=True)
+            vars(longer)["_places"] = self._places | dict(places)
+        return longer
 
     def with_ids(self, ids: pa.Array) -> "Catalogue":
         """Append items of which nothing is known but ids."""

@@ -102,6 +102,8 @@ def _reload_on_hangup(service: Service) -> None:
             await service.reload()
         except LiteLLM4RecError as error:
             log.error("reload refused", extra={"problem": str(error)})
+        except Exception:  # nobody waits for this task, who could tell of it
+            log.exception("reload failed")
 
     tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
 
@@ -144,5 +146,8 @@ async def _refuse_plainly(_: Request, error: Any) -> JSONResponse:
 async def _refuse_without_database(_: Request, error: Any) -> JSONResponse:
     log.error("the database failed", extra={"problem": str(error)[:500]})
     return _answer(
-        Unavailable("The database does not answer.", "Come back later; nothing was recorded.")
+        Unavailable(
+            "The database does not answer.",
+            "Come back later, with the same Idempotency-Key: nothing is recorded twice.",
+        )
     )

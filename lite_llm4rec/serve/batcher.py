@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from lite_llm4rec.serve.metrics import Metrics
-from lite_llm4rec.serve.problems import TooMany, Unavailable
+from lite_llm4rec.serve.problems import TooLarge, TooMany, Unavailable
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
@@ -41,6 +41,8 @@ class Batcher(Generic[Asked, Answer]):
         How many go into one call.
     wait, timeout : float
         Seconds to wait for more requests, and for an answer.
+    again_after : tuple of exceptions
+        After these of a call for several, each is asked for alone, so that only the culprit fails.
     """
 
     def __init__(
@@ -54,9 +56,11 @@ class Batcher(Generic[Asked, Answer]):
         size: int,
         wait: float,
         timeout: float,
+        again_after: tuple[type[Exception], ...] = (Exception,),
     ) -> None:
         self.name, self.call, self.executor, self.metrics = name, call, executor, metrics
         self.queue, self.size, self.wait, self.timeout = queue, size, wait, timeout
+        self.again_after = again_after
         self._waiting: deque[_Waiting[Asked, Answer]] = deque()
         self._arrived = asyncio.Event()
         self._closing = self._shared = False
@@ -84,11 +88,18 @@ class Batcher(Generic[Asked, Answer]):
 
         Raises
         ------
+        TooLarge
+            When the queue never has room for them.
         TooMany
-            When the queue has no room for them.
+            When the queue has no room for them now.
         Unavailable
             When they were not answered in time.
         """
+        if len(asked) > self.queue:
+            raise TooLarge(
+                f"This takes {len(asked)} places of a queue that has {self.queue}.",
+                "Ask for less at once, or start the service with a longer --queue.",
+            )
         if len(self._waiting) + len(asked) > self.queue:
             self.metrics.refused.labels("queue full").inc()
             raise TooMany(
@@ -131,7 +142,7 @@ class Batcher(Generic[Asked, Answer]):
         return entries
 
     async def _answer(self, entries: list[_Waiting[Asked, Answer]]) -> None:
-        """Make one call; where it fails, one for each, so that only the culprit fails."""
+        """Make one call; where it fails, one for each that somebody still waits for."""
         started = time.perf_counter()
         for entry in entries:
             self.metrics.stage.labels(self.name, "wait").observe(started - entry.since)
@@ -140,11 +151,13 @@ class Batcher(Generic[Asked, Answer]):
         try:
             answers = await loop.run_in_executor(self.executor, self.call, asked)
         except Exception as error:
-            if len(entries) > 1:
-                for entry in entries:
+            for entry in entries:
+                if entry.future.done():
+                    continue
+                if len(entries) > 1 and isinstance(error, self.again_after):
                     await self._answer([entry])
-            elif not entries[0].future.done():
-                entries[0].future.set_exception(error)
+                else:
+                    entry.future.set_exception(error)
             return
         self.metrics.stage.labels(self.name, "call").observe(time.perf_counter() - started)
         self.metrics.batch.labels(self.name).observe(len(entries))

@@ -51,6 +51,11 @@ class KeyReusedError(DataError):
     """An idempotency key that came with another request before."""
 
 
+def client_key(given: str) -> str:
+    """Write a client's idempotency key as it is kept: it may name a user, whom nothing names."""
+    return CLIENT + hashlib.sha256(given.encode()).hexdigest()
+
+
 def record(engine: Engine, recordings: list[Recording]) -> list[dict[str, Any] | KeyReusedError]:
     """Record requests in one transaction, each with a known key not again.
 
@@ -117,7 +122,7 @@ def import_interactions(
     keep_days: float | None,
     tell: Callable[[int], None] = lambda rows: None,
 ) -> int:
-    """Record a table of interactions, once whatever how often it is asked.
+    """Record a table of interactions, those of its rows that were not recorded before.
 
     Returns
     -------
@@ -143,10 +148,24 @@ def import_interactions(
     with engine.begin() as connection:
         if _known_answer(connection, whole) is not None:
             return 0
+        last = connection.scalar(select(func.max(events.c.number)))
+        recorded = 0
         for rows in _chunks(log):
-            connection.execute(insert(events), rows)
+            fresh = rows if last is None else _unknown(connection, rows, last)
+            if fresh:
+                connection.execute(insert(events), fresh)
+            recorded += len(fresh)
             tell(len(rows))
-    return len(log)
+    return recorded
+
+
+def _unknown(connection: Connection, rows: list[dict[str, Any]], last: int) -> list[dict[str, Any]]:
+    """Keep the rows of which there is no event up to number `last`."""
+    users = {row["user_id"] for row in rows}
+    mine = select(events.c.user_id, events.c.item_id, events.c.time)
+    stored = mine.where(events.c.user_id.in_(users), events.c.number <= last)
+    known = {tuple(row) for row in connection.execute(stored)}
+    return [row for row in rows if tuple(row.values()) not in known]
 
 
 def _missing(path: Path) -> Any:

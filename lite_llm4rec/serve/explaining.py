@@ -63,8 +63,11 @@ async def explain(service: Service, asked: Asked) -> tuple[float, list[Part]]:
 
 
 def _fall(whole: Ranked, other: Ranked) -> float | None:
-    """Give the score's fall; an empty history's list is another scale, which its note tells."""
-    return None if other.note else whole.scores[0] - other.scores[0]
+    """Give the score's fall; an empty history's list is another scale, which its note tells.
+
+    Where the item was retired between two calls, there is none.
+    """
+    return None if other.note or not other.scores else whole.scores[0] - other.scores[0]
 
 
 def _title(asked: Asked, key: Any) -> str:

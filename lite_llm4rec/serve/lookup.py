@@ -1,5 +1,6 @@
 """The catalogue as HTTP sees it: ids as text, values of fields, words of titles."""
 
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from lite_llm4rec.errors import DataError, UnknownItemError, nearest
 
 Id = int | str
 SHOWN = 5  # unknown ids in a message
+EXACT = 2**53  # beyond it JavaScript rounds a number
 
 
 class Lookup:
@@ -37,6 +39,7 @@ class Lookup:
         self._plain: pa.ChunkedArray = pa.chunked_array([], pa.string())
         self._fields: pa.Table = catalogue.fields.slice(0, 0)
         self._by_value: dict[str, dict[str, list[int]]] = {}
+        self._growing = threading.Lock()
         self.extend(catalogue)
 
     def __len__(self) -> int:
@@ -50,17 +53,8 @@ class Lookup:
 
         Their places come last, so that another thread never finds half an item.
         """
-        first, keys, titles = len(self), added.ids.to_pylist(), added.titles()
-        self._fields = pa.concat_tables([self._fields, added.fields])
-        self._plain = pa.chunked_array(
-            [*self._plain.chunks, pa.array([plain_title(title) for title in titles], pa.string())]
-        )
-        self.titles += titles
-        self.keys += keys
-        self.ids += [key if isinstance(key, int) else str(key) for key in keys]
-        for field, values in self._by_value.items():
-            self._index(field, values, first)
-        self._places |= {str(key): first + place for place, key in enumerate(keys)}
+        with self._growing:
+            self._extend(added)
 
     def place(self, item: Id) -> int:
         """Give an item's number.
@@ -127,10 +121,11 @@ class Lookup:
         """
         if field not in self.columns:
             raise DataError(f"Items have no field '{field}'.", nearest(field, self.columns))
-        if field not in self._by_value:
-            values: dict[str, list[int]] = {}
-            self._index(field, values, 0)
-            self._by_value[field] = values
+        with self._growing:
+            if field not in self._by_value:
+                values: dict[str, list[int]] = {}
+                self._index(field, values, 0)
+                self._by_value[field] = values
         return self._by_value[field].get(tidy(value).casefold(), [])
 
     def titled(self, words: str, counts: np.ndarray[Any, Any], k: int) -> list[int]:
@@ -145,7 +140,25 @@ class Lookup:
         order = np.lexsort((found, -counts[found], ~begins[found]))
         return [int(place) for place in found[order][:k]]
 
+    def _extend(self, added: Catalogue) -> None:
+        first, keys, titles = len(self), added.ids.to_pylist(), added.titles()
+        self._fields = pa.concat_tables([self._fields, added.fields])
+        self._plain = pa.chunked_array(
+            [*self._plain.chunks, pa.array([plain_title(title) for title in titles], pa.string())]
+        )
+        self.titles += titles
+        self.keys += keys
+        self.ids += [as_json(key) for key in keys]
+        for field, values in self._by_value.items():
+            self._index(field, values, first)
+        self._places |= {str(key): first + place for place, key in enumerate(keys)}
+
     def _index(self, field: str, values: dict[str, list[int]], first: int) -> None:
         for place, text in enumerate(self._fields[field].slice(first).to_pylist(), first):
             for value in split_values(tidy(text)):
                 values.setdefault(value.casefold(), []).append(place)
+
+
+def as_json(key: Any) -> Id:
+    """Write an id as JSON has it: a number where every reader keeps it whole, else text."""
+    return key if isinstance(key, int) and abs(key) <= EXACT else str(key)

@@ -5,6 +5,7 @@ from lite_llm4rec.errors import (
     DataError,
     DownloadError,
     LiteLLM4RecError,
+    MissingExtraError,
     StoreError,
 )
 
@@ -43,7 +44,7 @@ class NoKey(Problem):
 
 
 class TooLarge(Problem):
-    """A body beyond the limit."""
+    """A request beyond a limit."""
 
     status = 413
 
@@ -68,7 +69,13 @@ class Unavailable(Problem):
     retry_after = 2
 
 
-_STATUS = {StoreError: 409, DownloadError: 503, DataError: 422, ConfigError: 422}
+_STATUS = {
+    StoreError: 409,
+    DownloadError: 503,
+    DataError: 422,
+    ConfigError: 422,
+    MissingExtraError: 409,  # of a run folder to load, which needs it
+}
 
 
 def as_problem(error: LiteLLM4RecError) -> Problem:

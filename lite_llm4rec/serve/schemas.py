@@ -1,6 +1,6 @@
 """What comes in and goes out, with the limits and examples that OpenAPI shows."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -11,6 +11,7 @@ from lite_llm4rec.serve.settings import (
     MAX_HISTORY,
     MAX_ID_LENGTH,
     MAX_K,
+    MAX_LISTED,
     MAX_TEXT_LENGTH,
     MAX_VECTOR,
     PLAIN,
@@ -95,6 +96,13 @@ class BatchRequest(_Request):
     """Several requests, answered together or not at all."""
 
     requests: list[RecommendRequest] = Field(min_length=1, max_length=MAX_BATCH)
+
+    @model_validator(mode="after")
+    def _short_enough(self) -> Self:
+        listed = sum(one.k for one in self.requests)
+        if listed > MAX_LISTED:
+            raise ValueError(f"the lists hold {listed:,} items together, of {MAX_LISTED:,} at most")
+        return self
 
 
 class ExplainRequest(_Request):

@@ -144,12 +144,13 @@ class Served:
         Raises
         ------
         DataError
-            When an item has no text in any of them.
+            When an item has no text in any of them, or an id that cannot be one here.
         """
         columns = self.lookup.columns
         texts = {name: [one.get(name) for one in fields] for name in columns}
         table = pa.table({name: pa.array(values, pa.string()) for name, values in texts.items()})
-        made = Catalogue(pa.array(ids, pa.string()).cast(self.lookup.kind), table)
+        own = [self.lookup.own_id(name) for name in ids]
+        made = Catalogue(pa.array(own, pa.string()).cast(self.lookup.kind), table)
         blank = made.without_text()
         if blank.any():
             raise DataError(
@@ -229,7 +230,10 @@ class Served:
 
     def _add(self, changes: list[Change]) -> None:
         """Add items, those of the run folder and those it cannot take left out."""
-        fresh = {one.item: one for one in changes if one.item not in self.lookup}
+        fresh: dict[str, Change] = {}
+        for one in changes:
+            if one.item not in self.lookup:  # of two with one id the first counts, in any process
+                fresh.setdefault(one.item, one)
         self.in_run += len(changes) - len(fresh)
         ready = {item: one for item, one in fresh.items() if one.vector is not None}
         for item in fresh.keys() - ready.keys():

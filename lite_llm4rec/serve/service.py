@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import numpy as np
-from sqlalchemy import Engine
+from sqlalchemy import Engine, exc
 
 from lite_llm4rec.errors import LiteLLM4RecError
 from lite_llm4rec.serve import changes as catalogue_log
@@ -17,7 +17,7 @@ from lite_llm4rec.serve.batcher import Batcher
 from lite_llm4rec.serve.changes import Change
 from lite_llm4rec.serve.logs import log
 from lite_llm4rec.serve.metrics import Metrics
-from lite_llm4rec.serve.problems import Conflict, Unavailable
+from lite_llm4rec.serve.problems import Conflict
 from lite_llm4rec.serve.runtime import Vectors
 from lite_llm4rec.serve.served import (
     Asked,
@@ -29,13 +29,17 @@ from lite_llm4rec.serve.served import (
 )
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import ping
-from lite_llm4rec.serve.texts import nearest
+from lite_llm4rec.serve.texts import AskedText, TextEncoder, encode_all, nearest
 
 Answer = TypeVar("Answer")
 
 FOLLOW_SECONDS = 2.0  # how soon changes made through another process are seen
 EXPIRE_SECONDS = 3600.0
 PING_SECONDS = 3.0
+ENCODED_AT_ONCE = 32  # of many new items: between two parts, requests have their texts encoded
+# A row that the database does not take: nothing of its transaction is kept. After other errors, of
+# a connection that was lost while it committed, nobody knows.
+ROLLED_BACK = (exc.DataError, exc.IntegrityError, ValueError, OverflowError)
 
 
 class Service:
@@ -66,14 +70,17 @@ class Service:
         self.similar: Batcher[AskedSimilar, Ranked] = self._batcher(
             "similar", similar_all, self._model
         )
-        self.encoding: Batcher[str, Vectors] = self._batcher(
-            "encode", self._encode, self._thread("encode")
+        self._texts = self._thread("encode")
+        self.encoding: Batcher[AskedText, Vectors] = self._batcher(
+            "encode", encode_all, self._texts
         )
         self.reading: Batcher[str, list[str]] = self._batcher(
             "read", lambda users: events.histories(database, users), self._thread("read")
         )
         self.recording: Batcher[events.Recording, dict[str, Any] | events.KeyReusedError] = (
-            self._batcher("record", lambda made: events.record(database, made), self._writes)
+            self._batcher(
+                "record", lambda made: events.record(database, made), self._writes, ROLLED_BACK
+            )
         )
         self._batchers = (
             self.recommending, self.similar, self.encoding, self.reading, self.recording,
@@ -133,17 +140,21 @@ class Service:
         texts = texts_of(requests, served)
         stored, vectors = await asyncio.gather(
             self.reading.ask(*users) if users else _nothing(),
-            self.encoding.ask(*texts) if texts else _nothing(),
+            self.encoding.ask(*(AskedText(served.encoder, text) for text in texts))
+            if texts and served.encoder
+            else _nothing(),
         )
         known: Texts = dict(zip(texts, vectors, strict=True))
         of_user = dict(zip(users, stored, strict=True))
         return [as_asked(one, served, of_user, known) for one in requests]
 
-    async def near(self, text: str, k: int) -> tuple[list[int], list[float]]:
+    async def near(
+        self, served: Served, encoder: TextEncoder, text: str, k: int
+    ) -> tuple[list[int], list[float]]:
         """Find the items whose text is nearest to `text`: their numbers and cosines."""
-        served = self.served
-        (vector,) = await self.encoding.ask(text)
-        return await asyncio.to_thread(nearest, vector, served.runtime.vectors, k)
+        (vector,) = await self.encoding.ask(AskedText(encoder, text))
+        found = served.runtime.vectors[: len(served.lookup)]  # it learns of new items first
+        return await asyncio.to_thread(nearest, vector, found, k)
 
     async def record(self, recording: events.Recording) -> dict[str, Any]:
         """Record events; when this returns, they are on the disk.
@@ -156,7 +167,8 @@ class Service:
         (answer,) = await self.recording.ask(recording)
         if isinstance(answer, events.KeyReusedError):
             raise answer
-        self.metrics.recorded.inc(len(recording.events))
+        if answer is recording.answer:  # not that of the same key before
+            self.metrics.recorded.inc(len(recording.events))
         return answer
 
     async def forget(self, user: str) -> int:
@@ -173,7 +185,7 @@ class Service:
             await self._catch_up(served)
             made = make(served)
             if made:
-                ready = await asyncio.to_thread(served.with_vectors, made)
+                ready = await self._with_vectors(served, made)
                 await self._write(catalogue_log.append, self.database, ready)
                 await self._catch_up(served)
         return len(made)
@@ -235,10 +247,18 @@ class Service:
         """Apply what the log holds beyond what was applied; `_changing` is held."""
         logged = await asyncio.to_thread(catalogue_log.read_after, self.database, served.applied)
         if logged:
-            ready = await asyncio.to_thread(served.with_vectors, logged)
+            ready = await self._with_vectors(served, logged)
             loop = asyncio.get_running_loop()
             await loop.run_in_executor(self._model, served.apply, ready)
             self._show_catalogue()
+
+    async def _with_vectors(self, served: Served, made: list[Change]) -> list[Change]:
+        """Encode new items part by part, in turn with the texts that requests bring."""
+        loop, ready = asyncio.get_running_loop(), []
+        for start in range(0, len(made), ENCODED_AT_ONCE):
+            part = made[start : start + ENCODED_AT_ONCE]
+            ready += await loop.run_in_executor(self._texts, served.with_vectors, part)
+        return ready
 
     async def _expire(self) -> None:
         deleted, days = events.CHUNK, self.settings.keep_days
@@ -260,12 +280,6 @@ class Service:
                 log.warning(f"{what.__name__} failed", extra={"problem": str(error)[:500]})
             await asyncio.sleep(seconds)
 
-    def _encode(self, texts: list[str]) -> list[Vectors]:
-        encoder = self.served.encoder
-        if encoder is None:  # a reload has just taken it away
-            raise Unavailable(self.served.no_encoder, "Leave texts out.")
-        return encoder.encode(texts)
-
     def _show_catalogue(self) -> None:
         retired = int(np.count_nonzero(self.served.runtime.retired))
         self.metrics.items.labels("all").set(len(self.served.lookup))
@@ -276,12 +290,18 @@ class Service:
         self._threads.append(thread)
         return thread
 
-    def _batcher(self, name: str, call: Any, thread: ThreadPoolExecutor) -> Batcher[Any, Any]:
+    def _batcher(
+        self,
+        name: str,
+        call: Any,
+        thread: ThreadPoolExecutor,
+        again_after: tuple[type[Exception], ...] = (Exception,),
+    ) -> Batcher[Any, Any]:
         chosen = self.settings
         wait = chosen.wait if thread is self._model else 0.0
         return Batcher(
             name, call, thread, self.metrics, queue=chosen.queue, size=chosen.batch, wait=wait,
-            timeout=chosen.timeout,
+            timeout=chosen.timeout, again_after=again_after,
         )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import ipaddress
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ MAX_TEXT_LENGTH = 4_000
 MAX_HISTORY = 10_000
 MAX_K = 1_000
 MAX_BATCH = 256  # requests in one call
+MAX_LISTED = 30_000  # items that one answer lists
 MAX_CHANGES = 1_000  # items or events in one call
 MAX_FIELDS = 64
 MAX_VECTOR = 8_192
@@ -75,7 +77,7 @@ def database_url(given: str | None, state: Path | None, folder: Path) -> str:
     """
     if given:
         return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", given)
-    state = state or folder.with_name(f"{folder.name}.state")
+    state = state or Path(f"{os.path.abspath(folder)}.state")  # of "." too
     return f"sqlite:///{state / 'state.db'}"
 
 

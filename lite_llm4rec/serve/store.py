@@ -60,7 +60,9 @@ def migrate(engine: Engine) -> None:
     """Bring the tables to those of today, all or nothing; two processes do it one by one."""
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    single = create_engine(engine.url, poolclass=NullPool, connect_args=_arguments(engine.url))
+    single = create_engine(
+        engine.url, poolclass=NullPool, connect_args=_arguments(engine.url), hide_parameters=True
+    )
     if is_sqlite(engine):
         # pysqlite begins no transaction for CREATE TABLE by itself.
         event.listen(single, "connect", lambda raw, _: setattr(raw, "isolation_level", None))
@@ -85,7 +87,11 @@ def ping(engine: Engine) -> None:
 
 def _engine(url: str) -> Engine:
     engine = create_engine(
-        url, pool_pre_ping=True, pool_timeout=BUSY_SECONDS, connect_args=_arguments(url)
+        url,
+        pool_pre_ping=True,
+        pool_timeout=BUSY_SECONDS,
+        connect_args=_arguments(url),
+        hide_parameters=True,  # errors are logged, and logs name no users
     )
     if engine.dialect.name not in ("sqlite", "postgresql"):
         raise ArgumentError(f"'{engine.dialect.name}' is neither SQLite nor PostgreSQL")

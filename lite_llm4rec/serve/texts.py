@@ -1,8 +1,9 @@
 """The Item LLM, kept at hand: texts → vectors, the latest of them from memory."""
 
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -64,6 +65,25 @@ class TextEncoder:
             self._llm, self._tokenizer, texts, max_tokens=self.config.max_tokens,
             precision=self.config.precision, progress=False,
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class AskedText:
+    """A text to encode, with the encoder of the run that was served when it came."""
+
+    encoder: TextEncoder
+    text: str
+
+
+def encode_all(asked: list[AskedText]) -> list[Vectors]:
+    """Give the vectors (width,) of texts that came together, in order."""
+    places = defaultdict(list)
+    for place, one in enumerate(asked):
+        places[one.encoder].append(place)
+    found: dict[int, Vectors] = {}
+    for encoder, mine in places.items():
+        found |= zip(mine, encoder.encode([asked[place].text for place in mine]), strict=True)
+    return [found[place] for place in range(len(asked))]
 
 
 def encoder_for(runtime: Runtime, old: TextEncoder | None, metrics: Metrics) -> TextEncoder | None:

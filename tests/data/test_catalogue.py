@@ -89,6 +89,18 @@ def test_lookup_converts_ids_where_that_is_possible(ids: Any) -> None:
     assert Catalogue.of_ids(pa.array([5, 6, 7])).lookup(ids).tolist() == [2, -1, 0]
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
+def test_a_few_ids_are_found_as_many_are_also_after_an_append(kind: pa.DataType) -> None:
+    catalogue = Catalogue.of_ids(pa.array(range(1000)).cast(kind))
+    for start in (1000, 1010):
+        few = [*catalogue.ids.to_pylist()[-3:], "7", "no", None]
+        many = few * 100
+        assert catalogue.lookup(many).tolist() == catalogue.lookup(few).tolist() * 100
+        assert catalogue.lookup(few).tolist()[3:] == [7, -1, -1]
+        added = pa.array(range(start, start + 10)).cast(kind)
+        catalogue = catalogue.append(Catalogue.of_ids(added))
+
+
 def test_lookup_of_numbers_among_text_ids() -> None:
     assert Catalogue.of_ids(pa.array(["5", "x"])).lookup([5, "x", 6]).tolist() == [0, 1, -1]
 

@@ -9,7 +9,7 @@ import pytest
 
 from lite_llm4rec.serve.batcher import Batcher
 from lite_llm4rec.serve.metrics import Metrics
-from lite_llm4rec.serve.problems import TooMany, Unavailable
+from lite_llm4rec.serve.problems import TooLarge, TooMany, Unavailable
 
 
 def with_batcher(
@@ -84,6 +84,45 @@ def test_only_the_culprit_fails():
 
     found = with_batcher(call, ask, wait=0.005)
     assert [type(one) for one in found] == [list, list, list, ValueError, list, list]
+
+
+def test_what_may_have_been_done_is_not_done_again():
+    done: list[int] = []
+
+    def call(asked: list[int]) -> list[int]:
+        done.extend(asked)
+        if 3 in asked:
+            raise ConnectionError("nobody knows whether it was written")
+        return doubled(asked)
+
+    async def ask(batcher: Batcher[int, int]) -> list[Any]:
+        return await asyncio.gather(*(batcher.ask(n) for n in range(6)), return_exceptions=True)
+
+    found = with_batcher(call, ask, again_after=(ValueError,))
+    assert [type(one) for one in found] == [ConnectionError] * 6
+    assert done == list(range(6))
+
+
+def test_who_has_gone_is_not_asked_for_again():
+    done: list[int] = []
+
+    def call(asked: list[int]) -> list[int]:
+        done.extend(asked)
+        time.sleep(0.2)
+        raise ValueError("all")
+
+    async def ask(batcher: Batcher[int, int]) -> None:
+        with pytest.raises(Unavailable):
+            await batcher.ask(0, 1, 2)
+
+    with_batcher(call, ask, timeout=0.05)
+    assert done == [0, 1, 2]
+
+
+def test_more_than_the_queue_ever_holds_is_too_large():
+    with pytest.raises(TooLarge) as refused:
+        with_batcher(doubled, lambda batcher: batcher.ask(*range(5)), queue=4)
+    assert refused.value.status == 413 and not refused.value.retry_after
 
 
 def test_a_full_queue_refuses_and_takes_nothing_in():

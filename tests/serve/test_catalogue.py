@@ -1,5 +1,6 @@
 """Items that come and go while the service runs, and stay so when it starts again."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,26 @@ def test_ids_of_numbers_stay_numbers(serving: Serving, text_model: Path, tmp_pat
         assert add(client, item).status_code == 422  # nothing is known of items but their ids
         assert "int64" in add(client, {**item, "id": "seven"}).json()["detail"]
         assert add(client, {**item, "id": 2**63 - 1, "vector": None}).status_code == 422
+
+
+def test_numbers_that_javascript_would_round_go_out_as_text(serving: Serving, tmp_path: Path):
+    from tests.test_recommender import numbered
+
+    run = untrained(numbered(), brought_preset())
+    ids = run.catalogue.ids.to_pylist()
+    run.catalogue = replace(run.catalogue, ids=pa.array([2**53 + 1, *ids[1:]]))
+    with serving(folder=run.save(tmp_path / "large")) as client:
+        first = client.get("/items", params={"limit": 1}).json()["items"][0]["id"]
+        assert first == "9007199254740993"
+        found = client.post("/recommend", json={"history": [first], "k": 2})
+        assert found.status_code == 200 and found.json()["note"] == ""
+
+
+def test_retiring_what_is_retired_is_not_logged_again(client: TestClient):
+    service = client.app.state.service  # type: ignore[attr-defined]
+    for _ in range(2):
+        client.post("/items/retire", json={"items": ["i05", "i05"]})
+    assert service.served.applied == 1
 
 
 def test_runs_on_brought_vectors_take_items_with_theirs(serving: Serving, small_ring, tmp_path):

@@ -119,6 +119,17 @@ def test_a_table_is_imported_once_and_stays_deleted(database: Engine, tmp_path: 
     assert stored(database) == 294
 
 
+def test_of_a_table_that_has_grown_only_what_is_new_is_recorded(database: Engine, tmp_path: Path):
+    log, _ = ring_tables(50, 20, 6, seed=0)
+    pyarrow.parquet.write_table(log.slice(0, 200), tmp_path / "log.parquet")
+    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, None) == 200
+    record(database, [one("7", "now", 1_800_000_000.0)])
+    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
+    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, None) == 100
+    rows = log.filter(pa.compute.equal(log["user_id"], 7))
+    assert histories(database, ["7"]) == [[*rows["item_id"].to_pylist(), "now"]]
+
+
 def test_an_import_that_fails_records_nothing(database: Engine, tmp_path: Path):
     long = "x" * 300
     table = pa.table({"user_id": [1, 2], "item_id": ["a", long], "timestamp": [10, 20]})

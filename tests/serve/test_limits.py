@@ -119,12 +119,18 @@ def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyP
         asyncio.run(middleware._read_body({}, never))
 
 
-def test_a_full_queue_says_when_to_come_back(serving: Serving):
+def test_lists_that_are_too_long_together_are_refused(asking: TestClient):
+    requests = [{"history": ["i05"], "k": 1000}] * 31
+    refused = asking.post("/recommend/batch", json={"requests": requests})
+    assert refused.status_code == 422 and "31,000 items" in refused.json()["detail"]
+    assert asking.post("/recommend/batch", json={"requests": requests[:30]}).status_code == 200
+
+
+def test_what_no_queue_could_hold_is_too_large(serving: Serving):
     with serving(queue=4) as client:
         requests = [{"history": ["i05"]}] * 5
         refused = client.post("/recommend/batch", json={"requests": requests})
-        assert refused.status_code == 429
-        assert int(refused.headers["retry-after"]) > 0
+        assert refused.status_code == 413 and "--queue" in refused.json()["remedy"]
         fits = client.post("/recommend/batch", json={"requests": requests[:4]})
         assert len(fits.json()["results"]) == 4
 

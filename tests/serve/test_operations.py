@@ -69,6 +69,7 @@ def test_nothing_is_open_to_the_network_by_accident():
 def test_the_state_lies_beside_the_run(tmp_path: Path):
     run = tmp_path / "runs" / "mine"
     assert database_url(None, None, run) == f"sqlite:///{tmp_path}/runs/mine.state/state.db"
+    assert database_url(None, None, Path(".")) == f"sqlite:///{Path.cwd()}.state/state.db"
     assert database_url(None, tmp_path / "s", run) == f"sqlite:///{tmp_path}/s/state.db"
     assert database_url("postgresql://a@b/c", None, run) == "postgresql+psycopg://a@b/c"
 

@@ -95,6 +95,11 @@ def test_a_history_is_built_and_explained(page: Any, expected: Recommender):
     assert page.locator("#why tbody tr").count() == 2
     near = expected.similar_items([wanted.ids[0][0]], k=8)
     assert page.locator("#by-text li").all_inner_texts() == near.titles[0]
+    page.locator("#by-text button").first.click()  # what is near can be looked at, and taken
+    playwright.expect(page.locator("#item-title")).to_have_text(near.titles[0][0])
+    page.get_by_role("button", name="Add to the history").click()
+    playwright.expect(page.locator("#history li:last-child span")).to_have_text(near.titles[0][0])
+    page.locator("#history li:last-child button").click()
     page.get_by_role("button", name="Remove Thing i03").click()
     shows(page, expected.recommend([["i04"]], k=12).titles[0])
     assert page.evaluate("document.documentElement.scrollWidth") <= 375  # nothing sticks out
@@ -105,10 +110,12 @@ def test_an_item_of_ones_own(page: Any, address: str):
     page.get_by_label("Id").fill("mine")
     page.get_by_label("title", exact=True).fill("Thing i03 again")
     page.get_by_role("button", name="Add it").click()
-    page.wait_for_function("document.querySelector('#landed').textContent !== ''")
-    assert "of 21" in page.locator("#landed").inner_text()
+    playwright.expect(page.locator("#landed")).to_contain_text("of 21")
     found = json.load(urllib.request.urlopen(f"{address}/items/mine"))
     assert found["title"] == "Thing i03 again"
+    page.get_by_label("title", exact=True).fill("Thing without an id")
+    page.get_by_role("button", name="Add it").click()
+    playwright.expect(page.locator("#landed")).to_contain_text("of 22")
     page.get_by_label("Id").fill("mine")
     page.get_by_label("title", exact=True).fill("Something else")
     page.get_by_role("button", name="Add it").click()

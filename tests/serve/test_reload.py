@@ -2,9 +2,11 @@
 
 import shutil
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from fastapi.testclient import TestClient
 
 from lite_llm4rec.recommender import Recommender
@@ -77,6 +79,38 @@ def test_added_items_survive_or_are_told_of(
         assert set(told["refused"]) == {"i20", "i21", "new"}
         served_run(text_model).save(run_folder)
         assert client.post("/admin/reload").json()["added"] == 3
+
+
+def test_an_item_whose_id_the_new_run_cannot_have_is_told_of(
+    serving: Serving, run_folder: Path, text_model: Path
+):
+    with serving() as client:
+        add(client, "my-film")
+        numbered = served_run(text_model)
+        numbered.catalogue = replace(numbered.catalogue, ids=pa.array(range(20), pa.int64()))
+        numbered.save(run_folder)
+        told = client.post("/admin/reload")
+        assert told.status_code == 200
+        assert "int64" in told.json()["refused"]["my-film"]
+    with serving() as client:  # and the next start goes well
+        assert client.get("/info").json()["items"] == 20
+
+
+def test_texts_under_way_are_encoded_by_the_run_that_they_came_to(
+    serving: Serving, run_folder: Path, text_model: Path
+):
+    with serving() as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        old, encode = service.served, service.served.encoder.encode
+
+        def reloaded_meanwhile(texts: list[str]) -> Any:
+            service.served = replace(old, encoder=None)
+            return encode(texts)
+
+        old.encoder.encode = reloaded_meanwhile
+        asked = {"history": [{"text": "Thing i03"}], "k": 3}
+        assert client.post("/recommend", json=asked).status_code == 200
+        assert service.served.encoder is None
 
 
 def test_a_broken_folder_is_refused_and_the_old_run_goes_on(serving: Serving, run_folder: Path):

@@ -1,4 +1,5 @@
 import time
+from pathlib import Path
 
 from fastapi.testclient import TestClient
 
@@ -42,6 +43,21 @@ def test_a_repeated_key_is_answered_as_before_and_recorded_once(client: TestClie
     assert refused.status_code == 422 and "another request" in refused.json()["detail"]
     assert record(client, *events, key="k2").status_code == 201
     assert len(client.get("/users/u").json()["history"]) == 4
+
+
+def test_nothing_names_a_user_whose_data_were_deleted(client: TestClient, tmp_path: Path):
+    record(client, {"user": "secret-user", "item": "i05"}, key="secret-user-1")
+    assert record(client, {"user": "secret-user", "item": "i05"}, key="secret-user-1").json()
+    assert len(client.get("/users/secret-user").json()["history"]) == 1
+    client.delete("/users/secret-user")
+    files = list(tmp_path.glob("state.db*"))
+    assert files and not any(b"secret-user" in file.read_bytes() for file in files)
+
+
+def test_a_replayed_key_is_not_counted_again(client: TestClient):
+    for _ in range(2):
+        record(client, {"user": "u", "item": "i05"}, key="k")
+    assert "lite_llm4rec_events_recorded_total 1.0" in client.get("/metrics").text
 
 
 def test_a_users_data_are_deleted(client: TestClient):

@@ -58,7 +58,8 @@ const recommend = told(async () => {
   byId("latency").textContent = `${Math.round(performance.now() - started)} ms`;
   byId("note").textContent = found.note;
   showList(found.items);
-  await showLanding(history);
+  await showLanding(request, turn);
+  if (turn !== state.turn) return;
   if (state.chosen && found.items.some((item) => item.id === state.chosen.id)) {
     await showItem(state.chosen, false);
   } else {
@@ -85,10 +86,11 @@ function showList(items) {
   }));
 }
 
-async function showLanding(history) {
+async function showLanding(request, turn) {
   byId("landed").textContent = "";
   if (state.added === null) return;
-  const whole = await ask("recommend", { history, k: Math.min(1000, state.info.items) });
+  const whole = await ask("recommend", { ...request, k: Math.min(1000, state.info.items) });
+  if (turn !== state.turn) return;
   const place = whole.items.findIndex((item) => item.id === state.added);
   byId("landed").textContent = place < 0
     ? `Your item is not among the first ${whole.items.length}.`
@@ -123,7 +125,13 @@ async function showItem(item, focus) {
     return row;
   }));
   for (const [list, found] of [["by-text", text], ["by-behaviour", behaviour]]) {
-    byId(list).replaceChildren(...found.items.map((near) => element("li", near.title)));
+    byId(list).replaceChildren(...found.items.map((near) => {
+      const row = document.createElement("li");
+      const button = element("button", near.title, { type: "button" });
+      button.addEventListener("click", () => choose(near));
+      row.append(button);
+      return row;
+    }));
   }
   byId("item").hidden = false;
   if (focus) byId("item-title").focus();
@@ -162,10 +170,12 @@ function take(item) {
 
 let found = [];
 let marked = -1;
+let entered = false; // Enter came before what was typed was found
 
 function closeFound() {
   found = [];
   marked = -1;
+  entered = false;
   state.searchTurn += 1;
   byId("found").hidden = true;
   byId("search").setAttribute("aria-expanded", "false");
@@ -188,6 +198,8 @@ const search = told(async () => {
   byId("found").hidden = false;
   byId("search").setAttribute("aria-expanded", "true");
   mark(found.length ? 0 : -1);
+  if (entered && found.length) take(found[0]);
+  entered = false;
 });
 
 function mark(place) {
@@ -203,12 +215,16 @@ function mark(place) {
 let typing;
 byId("search").addEventListener("input", () => {
   clearTimeout(typing);
+  found = []; // of what was typed before
+  marked = -1;
+  entered = false;
   typing = setTimeout(search, 120);
 });
 byId("search").addEventListener("keydown", (event) => {
   const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
   if (step && found.length) mark((marked + step + found.length) % found.length);
   else if (event.key === "Enter" && found[marked]) take(found[marked]);
+  else if (event.key === "Enter") entered = true;
   else if (event.key === "Escape") closeFound();
   else return;
   event.preventDefault();
@@ -221,7 +237,7 @@ byId("add").addEventListener("submit", (event) => {
   told(async () => {
     const given = [...byId("add-fields").querySelectorAll("input")].filter((one) => one.value.trim());
     const fields = Object.fromEntries(given.map((one) => [one.name, one.value.trim()]));
-    const id = idOf(byId("add-id").value.trim());
+    const id = idOf(byId("add-id").value.trim()) || freeId();
     await ask("items", { items: [{ id, fields }] });
     state.added = id;
     byId("add").reset();
@@ -233,6 +249,12 @@ byId("add").addEventListener("submit", (event) => {
 // Ids of a catalogue are numbers or text; a number that is typed is meant as what they are.
 function idOf(text) {
   return state.info.ids === "number" && /^-?\d+$/.test(text) ? Number(text) : text;
+}
+
+// Seconds since 1970 fit into every kind of number that ids can be of.
+function freeId() {
+  const now = Math.floor(Date.now() / 1000);
+  return state.info.ids === "number" ? now : `own-${now}`;
 }
 
 async function showInfo() {
@@ -271,4 +293,5 @@ byId("clear").addEventListener("click", () => {
   changed();
 });
 byId("seen").addEventListener("change", recommend);
+byId("take").addEventListener("click", () => take(state.chosen));
 start();

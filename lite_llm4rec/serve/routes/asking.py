@@ -1,5 +1,6 @@
 """Recommendations, neighbours, search."""
 
+import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -103,10 +104,11 @@ async def search(
     lookup, runtime = served.lookup, served.runtime
     scored: dict[int, float | None] = {}
     if by != "text":
-        scored |= dict.fromkeys(lookup.titled(text, runtime.counts, k))
+        scored |= dict.fromkeys(await asyncio.to_thread(lookup.titled, text, runtime.counts, k))
     titled = set(scored)
-    if by != "title" and len(scored) < k and served.searches_text:
-        places, cosines = await service.near(text, k)
+    encoder = served.encoder if served.searches_text else None
+    if by != "title" and len(scored) < k and encoder is not None:
+        places, cosines = await service.near(served, encoder, text, k)
         for place, cosine in zip(places, cosines, strict=True):
             scored.setdefault(place, cosine)
     return Found(

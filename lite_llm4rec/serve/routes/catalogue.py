@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, status
 from lite_llm4rec.errors import UnknownItemError
 from lite_llm4rec.serve.adding import new_changes
 from lite_llm4rec.serve.changes import Change, Kind
-from lite_llm4rec.serve.lookup import Lookup
 from lite_llm4rec.serve.problems import NotFound
 from lite_llm4rec.serve.routes.common import PathId, Running
 from lite_llm4rec.serve.schemas import (
@@ -77,7 +76,7 @@ async def add_items(request: AddItems, service: Running) -> Added:
 @router.post("/items/retire", responses={404: {"model": ProblemBody}})
 async def retire_items(request: RetireItems, service: Running) -> Retired:
     """Recommend items no more, or again; histories may still hold them."""
-    await service.change(lambda served: _retirements(request, served.lookup))
+    await service.change(lambda served: _retirements(request, served))
     return Retired(retired=int(np.count_nonzero(service.served.runtime.retired)))
 
 
@@ -91,13 +90,19 @@ async def item(item: PathId, service: Running) -> Item:
         raise NotFound(error.problem, "Search for it: /search?text=…") from error
 
 
-def _retirements(request: RetireItems, lookup: Lookup) -> list[Change]:
+def _retirements(request: RetireItems, served: Served) -> list[Change]:
+    """List the changes of items that are not as wanted already."""
+    lookup, retired = served.lookup, served.runtime.retired
     try:
         places = lookup.places(request.items)
     except UnknownItemError as error:
         raise NotFound(error.problem, "Check the ids; nothing was retired.") from error
     kind: Kind = "restore" if request.restore else "retire"
-    return [Change(kind, str(lookup.ids[place])) for place in places]
+    return [
+        Change(kind, str(lookup.ids[place]))
+        for place in dict.fromkeys(places)
+        if retired[place] == request.restore
+    ]
 
 
 def _item(served: Served, place: int) -> Item:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
 
+from lite_llm4rec.serve.lookup import as_json
 from lite_llm4rec.serve.schemas import Recommended, ScoredItem
 from lite_llm4rec.serve.served import Ranked
 from lite_llm4rec.serve.service import Service
@@ -29,9 +30,6 @@ def as_list(ranked: Ranked) -> Recommended:
     """Write a ranked list as it goes out."""
     rows = zip(ranked.ids, ranked.titles, ranked.scores, strict=True)
     return Recommended(
-        items=[
-            ScoredItem(id=key if isinstance(key, int) else str(key), title=title, score=score)
-            for key, title, score in rows
-        ],
+        items=[ScoredItem(id=as_json(key), title=title, score=score) for key, title, score in rows],
         note=ranked.note,
     )

@@ -54,7 +54,7 @@ async def record_events(request: RecordEvents, service: Running, key: Key = None
         events.Recording(
             rows,
             answer.model_dump(),
-            events.CLIENT + key if key else "",
+            events.client_key(key) if key else "",
             hashlib.sha256(request.model_dump_json().encode()).hexdigest(),
         )
     )
