@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from math import log2
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 from lite_llm4rec.paper.pairs import PAIRS, Pair
@@ -15,7 +16,10 @@ YES, NO, PART = "reproduced", "not reproduced", "in part"
 WAITING, ARITHMETIC = "not measured here yet", "contradicted by the paper's own tables"
 ON_CPU = "not to this extent on a CPU"  # the paper's times are a GPU's
 WITHIN = ", within the budget"
+UNTAUGHT = "not to be told: neither is above popularity"
+SEEDS = 3  # that a verdict rests on, or it says on how many
 SMALL = "small, from scratch"
+POPULARITY = "Popularity"  # as its records name it
 Finding = tuple[str, str]  # verdict, evidence
 
 
@@ -78,6 +82,17 @@ class Evidence:
             for stage in cell.get("stages", ())
         )
 
+    def above_popularity(self, exhibit: str, data: str, row: str) -> bool:
+        """Whether a system's mean Recall@10 is above popularity's, or the latter is not known."""
+        here = [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell["dataset"]) == (exhibit, data) and cell.get("metrics")
+        ]
+        popular = [one["metrics"]["recall@10"] for one in here if one["model"] == POPULARITY]
+        own = [one["metrics"]["recall@10"] for one in here if one.get("row") == row]
+        return not popular or not own or mean(own) > mean(popular)
+
     def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
         """Return the paired tests of two systems."""
         wanted = (PAIRS, exhibit, row, other)
@@ -135,23 +150,32 @@ class Better:
     told: str = ""
 
     def __call__(self, evidence: Evidence) -> Finding:
-        """Hold where every seed's interval lies above zero on every data set.
+        """Hold where every seed's interval lies above zero on every data set, to every other.
 
-        A verdict on trainings that their budget ended says so.
+        A verdict on few seeds, or on trainings that their budget ended, says so; there is none on
+        systems that have learnt less than what is popular.
         """
-        held, parts = [], []
-        for other in self.others:
-            for test in evidence.tests(self.exhibit, self.row, other):
-                found = test["values"]
-                held.append(found["low"] > 0)
-                parts.append(
-                    f"{test['dataset']}: {found['difference']:+.4f} [{found['low']:+.4f}, "
-                    f"{found['high']:+.4f}] to {other}"
-                )
-        if not held:
+        tests = {other: evidence.tests(self.exhibit, self.row, other) for other in self.others}
+        known = [test for found in tests.values() for test in found]
+        if not known:
             return WAITING, self.told
-        verdict = YES if all(held) else (PART if any(held) else NO)
-        told = [f"Recall@10 of {self.row}, by seed", *parts, *([self.told] if self.told else [])]
+        held = [test["values"]["low"] > 0 for test in known]
+        waiting = [other for other, found in tests.items() if not found]
+        verdict = YES if all(held) and not waiting else (PART if any(held) else NO)
+        told = [f"Recall@10 of {self.row}, by seed", *map(_difference, known)]
+        if waiting:
+            told.append(f"no test against {', '.join(waiting)} yet")
+        if self.told:
+            told.append(self.told)
+        if not any(
+            evidence.above_popularity(self.exhibit, test["dataset"], row)
+            for test in known
+            for row in (self.row, test["other"])
+        ):
+            return UNTAUGHT, "; ".join(told)
+        seeds = len({test["seed"] for test in known})
+        if seeds < SEEDS:
+            verdict += f", {seeds} seed{'s' * (seeds > 1)}"
         systems = (self.row, *self.others)
         cut = [name for name in systems if evidence.was_cut(self.exhibit, name)]
         if cut:
@@ -162,6 +186,12 @@ class Better:
     def pairs(self) -> list[Pair]:
         """List what is to be tested."""
         return [(self.exhibit, self.row, other) for other in self.others]
+
+
+def _difference(test: dict[str, Any]) -> str:
+    found = test["values"]
+    interval = f"[{found['low']:+.4f}, {found['high']:+.4f}]"
+    return f"{test['dataset']}: {found['difference']:+.4f} {interval} to {test['other']}"
 
 
 def _beam_search(evidence: Evidence) -> Finding:

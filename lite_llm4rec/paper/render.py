@@ -50,7 +50,10 @@ def _benchmarks(records: list[dict[str, Any]]) -> str:
     lines = ["Ratios of both sides measured in turn in one run.", ""]
     lines += ["| benchmark | what | ratio | machine | commit |", "|---|---|---|---|---|"]
     for record in records:
-        cells = [record["cell"], record["what"], f"{record['ratio']}×", cell.place(record)]
+        ratios = record.get("ratios", {})
+        each = [f"{name}: {value}×" for name, value in ratios.items()]
+        measured = "; ".join(each) or f"{record['ratio']}×"
+        cells = [record["cell"], record["what"], measured, cell.place(record)]
         lines.append(f"| {' | '.join(cells)} | {record['commit'] or ''} |")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """Records of the paper's cells → pages under docs/paper, each number beside the paper's."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from math import inf
@@ -15,7 +15,14 @@ from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.exhibits import cells
 from lite_llm4rec.paper.grid import CORNER, show_grid
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
-from lite_llm4rec.paper.published import METRICS
+from lite_llm4rec.paper.published import (
+    METRICS,
+    TABLE_2,
+    TABLE_3,
+    TABLE_4,
+    TABLE_5,
+    TABLE_6,
+)
 from lite_llm4rec.paper.timing import ratio
 from lite_llm4rec.records import read_folder
 from lite_llm4rec.top_n import METRICS as TOP_N
@@ -45,6 +52,9 @@ TITLES = {
 }
 OWN_DATA = ("choices",)  # rows on data of their own, for which popularity is not one number
 COLUMNS = {"figure5": tuple(TOP_N)}  # METRICS where nothing is said
+PAPER_DATA: dict[str, Collection[str]] = {  # what the paper's own tables are of
+    "table2": TABLE_2, "table3": TABLE_3, "table4": TABLE_4, "table5": TABLE_5, "table6": TABLE_6,
+}  # fmt: skip
 
 
 def write_report(records: Path, out: Path) -> list[Path]:
@@ -69,6 +79,8 @@ def write_report(records: Path, out: Path) -> list[Path]:
         for name, group in groupby(found, _data):
             rows = list(group)
             parts.append(_data_set(exhibit, name, [*_not_run(exhibit, name, rows), *rows], out))
+        missing = [name for name in PAPER_DATA.get(exhibit, ()) if name not in map(_data, found)]
+        parts += [_not_here(exhibit, name) for name in missing]
         page = out / f"{exhibit}.md"
         page.write_text("\n\n".join(parts) + "\n", encoding="utf-8")
         pages.append(page)
@@ -117,6 +129,17 @@ def _not_run(exhibit: str, data: str, records: Rows) -> Rows:
         for cell in cells([exhibit], data, [0])
         if cell.seed is not None and cell.row not in known
     ]
+
+
+def _not_here(exhibit: str, data: str) -> str:
+    """Say of the paper's data that nothing was measured on them, beside its numbers on them."""
+    told = (
+        "Not measured: these data were not at hand. Where the data root has them, `lite-llm4rec"
+        f" reproduce {exhibit} --data {data}` does it."
+    )
+    rows = [{**row, "missing": "data not at hand"} for row in _not_run(exhibit, data, [])]
+    known = [row for row in rows if row.get("paper")]
+    return "\n\n".join([f"## {data}", told, *([_trained(known, METRICS)] if known else [])])
 
 
 def _data(record: dict[str, Any]) -> str:
@@ -212,10 +235,10 @@ def _remarks(measured: Rows) -> str:
     if any(stage.get("cut") for record in measured for stage in record["stages"]):
         remarks.append(f"cut at {measured[0]['budget'] / 60:.3g} min")
     remarks += dict.fromkeys(record["remark"] for record in measured if "remark" in record)
-    if "not offered" in measured[0]["metrics"]:
-        wrong = mean(sum(record["metrics"][name] for name in NO_ANSWER) for record in measured)
-        if wrong:
-            remarks.append(f"{100 * wrong:.0f} % of its outputs are no candidate, or one again")
+    shares = [name for name in NO_ANSWER if name in measured[0]["metrics"]]
+    told = [f"{mean(one['metrics'][name] for one in measured):.1%} {name}" for name in shares]
+    if told:
+        remarks.append(f"of its outputs {', '.join(told)}")
     return "; ".join(remarks)
 
 

@@ -11,6 +11,7 @@ from lite_llm4rec.data.batching import pad
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.models import GenerativeRec
+from lite_llm4rec.models.id_text import Prompts
 from lite_llm4rec.rank_generated import OUTPUTS
 from lite_llm4rec.recommender import Recommender
 
@@ -50,10 +51,19 @@ def samples(model: GenerativeRec, dataset: Dataset) -> list[dict[str, Any]]:
         place = (found[row] == target).nonzero()[:, 0].tolist()
         told.append(
             {
-                "prompt": model.text_of(prompts.tokens[row][prompts.mask[row]]),
+                "prompt": _prompt(model, prompts, row),
                 "answer": model.text_of(model.catalogue().targets[target]),
                 "written": texts[row * OUTPUTS : row * OUTPUTS + SHOWN],
                 "place": place[0] + 1 if place else None,
             }
         )
     return told
+
+
+def _prompt(model: GenerativeRec, prompts: Prompts, row: int) -> str:
+    """Read a prompt word by word, as the model counts words; a tokenizer may drop the blanks."""
+    tokens, words = (part[row][prompts.mask[row]] for part in (prompts.tokens, prompts.words))
+    if not words.any():
+        return model.text_of(tokens)
+    numbers = dict.fromkeys(words.tolist())
+    return " ".join(model.text_of(tokens[words == number]) for number in numbers).strip()

@@ -17,6 +17,7 @@ PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
 BUSY_SECONDS = 10
 POSTGRES: dict[str, Any] = {
     "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,  # milliseconds after which a silent connection is given up
     "options": "-c statement_timeout=60000 -c synchronous_commit=on",
 }
 LOCK = 2402_09543  # any number that every process of this service takes

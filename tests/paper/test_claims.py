@@ -12,6 +12,7 @@ from lite_llm4rec.paper.claims import (
     CLAIMS,
     ON_CPU,
     PART,
+    UNTAUGHT,
     WAITING,
     WITHIN,
     YES,
@@ -22,9 +23,13 @@ from lite_llm4rec.paper.pairs import write_pairs
 from lite_llm4rec.records import write_values
 
 
-def verdict(records: Path, says: str) -> str:
+def judged(records: Path, says: str) -> tuple[str, str]:
     (claim,) = [claim for claim in CLAIMS if claim.says.startswith(says)]
-    return claim.judge(Evidence(records))[0]
+    return claim.judge(Evidence(records))
+
+
+def verdict(records: Path, says: str) -> str:
+    return judged(records, says)[0]
 
 
 @pytest.mark.parametrize(("lite", "found"), [(1.0, YES), (10.0, ON_CPU)])
@@ -72,8 +77,29 @@ def test_better_is_a_paired_test(tmp_path: Path):
     (test,) = Evidence(bench.records).tests("table4", "Lite-LLM4Rec small, sampling", "SASRec")
     assert test["values"]["difference"] == pytest.approx(1 / 3)
     assert 0 < test["values"]["low"] < 1 / 3 < test["values"]["high"]
-    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + ", 1 seed"
     assert verdict(bench.records, "Lite-LLM4Rec is better than Light") == WAITING
     cut = {"dataset": "ml-1m", "row": "SASRec", "stages": [{"stage": "vector", "cut": True}]}
     write_values(cells[1].record(bench), {}, cut)
-    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + WITHIN
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + ", 1 seed" + WITHIN
+
+
+def test_a_rival_that_was_not_run_is_not_beaten(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    cells = [run(bench, "Lite-LLM4Rec small, sampling", [1, 1]), run(bench, "SASRec", [50, 50])]
+    write_pairs(claimed_pairs(), cells, bench)
+    found = judged(bench.records, "Lite-LLM4Rec is better than every")
+    assert found[0] == PART + ", 1 seed"
+    assert "no test against BERT4Rec, S3-Rec, FDSA yet" in found[1]
+
+
+def test_nothing_is_said_of_systems_that_popularity_beats(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    cells = [run(bench, "Lite-LLM4Rec small, sampling", [1, 50]), run(bench, "SASRec", [50, 50])]
+    write_pairs(claimed_pairs(), cells, bench)
+    for cell, recall in zip(cells, (0.02, 0.01), strict=True):
+        about = {"dataset": "ml-1m", "row": cell.row, "model": cell.row, "stages": []}
+        write_values(cell.record(bench), {}, {**about, "metrics": {"recall@10": recall}})
+    popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.03}}
+    write_values(bench.records / "table4" / "a.popularity.json", {}, popular)
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == UNTAUGHT
