@@ -1,5 +1,6 @@
 """All that a trained model is → a run folder, and back. `store` knows the files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import torch
 
 from lite_llm4rec import store
 from lite_llm4rec.card import model_card
-from lite_llm4rec.config import from_dict, to_dict
+from lite_llm4rec.config import from_dict, override, to_dict
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.errors import DataError, StoreError
@@ -164,6 +165,18 @@ def read_run(folder: Path) -> Run:
         users_sha256=config.get("users_sha256", ""),
         index=_read_index(folder / store.INDEX, model),
     )
+
+
+def read_preset(folder: Path, assignments: Sequence[str] = (), seed: int | None = None) -> Preset:
+    """Read the settings of a run, changed as `load_preset` changes a preset's.
+
+    Raises
+    ------
+    StoreError, ConfigError
+        When `folder` is no run folder; on an unknown setting or value.
+    """
+    values = override(store.read_config(folder)["preset"], list(assignments))
+    return preset_from_dict(values if seed is None else {**values, "seed": seed})
 
 
 def _read_model(folder: Path, config: dict[str, Any], preset: Preset) -> RankingModel:

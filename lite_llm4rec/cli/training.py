@@ -62,6 +62,7 @@ def train(
     from lite_llm4rec.item_vectors import read_vectors
     from lite_llm4rec.output import show_cold, show_results
     from lite_llm4rec.preset import families, load_preset, preset_for
+    from lite_llm4rec.run_folder import read_preset
     from lite_llm4rec.training_run import train_run
 
     set_threads(threads)
@@ -71,9 +72,13 @@ def train(
         data, interactions, items, root, candidates,
         user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
     )  # fmt: skip
-    chosen = load_preset(preset_for(preset, dataset), set_, seed)
+    if init_from is not None and preset in families():
+        chosen, why = read_preset(init_from, set_ or [], seed), f"The settings of {init_from}."
+    else:
+        chosen = load_preset(preset_for(preset, dataset), set_, seed)
+        why = _why(chosen, dataset)
     if preset in families() and not quiet:
-        print(_why(chosen, dataset), file=sys.stderr)
+        print(why, file=sys.stderr)
     brought = read_vectors(vectors, dataset) if vectors is not None else None
     result = train_run(
         dataset, chosen, out, vectors=brought, init_from=init_from, device=device,

@@ -1,11 +1,13 @@
 """The command line where items come and go, and where training goes on."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.csv
 import pytest
 
+from lite_llm4rec.recommender import Recommender
 from tests.cli.conftest import Result, World, run
 
 CAUSAL = """
@@ -101,6 +103,13 @@ def test_training_goes_on_from_a_run(world: World, preset: Path, tmp_path: Path)
     assert train(world, preset, tmp_path / "old").status == 0
     more = train(world, preset, tmp_path / "new", "--init-from", tmp_path / "old")
     assert more.status == 0, more.err
+    changed = run(
+        "train", *world.tables, "--out", tmp_path / "same", "--device", "cpu",
+        "--init-from", tmp_path / "old", "--set", "vector.epochs=1", "--seed", "5",
+    )  # fmt: skip
+    assert changed.status == 0 and f"The settings of {tmp_path / 'old'}" in changed.err
+    old, same = (Recommender.load(tmp_path / name).preset for name in ("old", "same"))
+    assert same == replace(old, seed=5, vector=replace(old.vector, epochs=1))
     other = train(
         world, preset, tmp_path / "other", "--init-from", tmp_path / "old",
         "--set", "model.shape={width=8}",
