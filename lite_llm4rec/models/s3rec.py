@@ -166,7 +166,10 @@ class S3Rec(PretrainedModel):
     def _items_and_attributes(
         self, items: torch.Tensor, mask: torch.Tensor, masked: torch.Tensor
     ) -> torch.Tensor:
-        """Associated attributes, masked items and masked attributes. Source: §4.2."""
+        """Associated attributes, masked items and masked attributes. Source: §4.2.
+
+        The wrong items come from the whole catalogue, the authors' from outside the sequence.
+        """
         states = self._two_way(items, mask, masked)
         shown, hidden = mask & ~masked, states[masked]
         vectors, owned = self.attributes.vectors, self.attributes.multi_hot

@@ -62,7 +62,7 @@ def _trained(system: System, cell: Cell, bench: Bench) -> Recommender:
     wanted = preset_of(system, bench.dataset(cell.data), cell.seed or 0, bench.t5)
     if (folder / CONFIG).is_file():
         found = Recommender.load(folder)
-        if found.preset == wanted:
+        if found.preset == (replace(wanted, joint=None) if found.brought else wanted):
             return found
     run_system(system, cell, bench, folder, _half(bench))
     return Recommender.load(folder)
