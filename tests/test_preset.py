@@ -55,7 +55,7 @@ def test_every_setting_of_a_baseline_says_where_it_is_from(kind: str, length: st
     for line in lines:
         assert re.search(r"# .*\b(source|ours)\b", line) or line.startswith("kind"), line
     model = load_preset(f"{kind}/{length}").model
-    assert (model.kind, model.history_length) == (kind, {"long": 200, "short": 50}[length])
+    assert (model.kind, model.history_length) == (kind, {"long": 64, "short": 50}[length])
 
 
 @pytest.mark.parametrize(

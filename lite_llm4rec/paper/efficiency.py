@@ -52,7 +52,8 @@ class Timed:
         return load_preset(self.preset, [*shape, *self.settings])
 
 
-BERT4REC = {"BERT4Rec": Timed("bert4rec/long", SHORT, t5=False)}
+SOURCE = ("model.width=64", "model.inner=256")  # BERT4Rec's, for ML-1M
+BERT4REC = {"BERT4Rec": Timed("bert4rec/long", (*SHORT, *SOURCE), t5=False)}
 WRITERS = {name: Timed(preset, HELD) for name, preset in GENERATIVE.items()}
 LITE = {"Lite-LLM4Rec": Timed("paper/ml-1m")}
 ENCODERS = {

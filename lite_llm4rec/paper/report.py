@@ -202,8 +202,8 @@ def _trained(records: Rows, metrics: Sequence[str]) -> str:
     """Put the systems side by side, seeds merged, the paper's numbers after ours, if it has any."""
     printed = any(record.get("paper") for record in records)
     heads = _values(metrics, _short, dict.fromkeys(metrics, "paper") if printed else None)
-    lines = [_line(["system", *heads, "seeds", "training", "remarks"])]
-    lines.append("|---" * (len(heads) + 4) + "|")
+    lines = [_line(["system", *heads, "trained as", "seeds", "training", "remarks"])]
+    lines.append("|---" * (len(heads) + 5) + "|")
     for row, group in groupby(_in_order(records), lambda record: str(record["row"])):
         rows = list(group)
         measured = [record for record in rows if "missing" not in record]
@@ -211,10 +211,11 @@ def _trained(records: Rows, metrics: Sequence[str]) -> str:
         papers = {name: f"{value:.4f}" for name, value in known.items()} if printed else None
         if measured:
             values = _values(metrics, partial(shown.value, measured), papers)
-            rest = [shown.seeds(measured), shown.clock(measured), _remarks(measured)]
+            how = shown.trained_as(measured[0]) if "settings" in measured[0] else ""
+            rest = [how, shown.seeds(measured), shown.clock(measured), _remarks(measured)]
         else:
             values = _values(metrics, lambda metric: "—", papers)
-            rest = ["", "", rows[0]["missing"]]
+            rest = ["", "", "", rows[0]["missing"]]
         lines.append(_line([row, *values, *rest]))
     first = next((record for record in records if "protocol" in record), None)
     return "\n".join(lines) + (f"\n\n{_protocol(first)}" if first else "")

@@ -63,6 +63,13 @@ def preset(row: dict[str, Any]) -> str:
     return ", ".join([f"`{row['preset']}`", *changes])
 
 
+def trained_as(row: dict[str, Any]) -> str:
+    """Say in a cell what a training was of: its preset, how much history it reads, its loss."""
+    shape = row["settings"]["model"]
+    loss = _loss(shape["loss"]) if "loss" in shape else ""
+    return f"{preset(row)}, history ≤ {shape['history_length']}{loss}"
+
+
 def _settings(section: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
     """Give each setting with its path, "vector.lr" for instance."""
     for name, value in section.items():

@@ -62,7 +62,7 @@ def test_both_forms_are_fine_tuned_from_one_run(bench: Bench):
     reproduce([printed], bench, SILENT)
     assert printed.record(bench).stat().st_mtime_ns == before
     page = write_report(bench.records, bench.records / "pages")[0].read_text()
-    heads = "| system | R@1 | R@5 | R@10 | N@5 | N@10 | seeds | training | remarks |"
+    heads = "| system | R@1 | R@5 | R@10 | N@5 | N@10 | trained as | seeds | training | remarks |"
     assert heads in page
     held_line = next(line for line in page.splitlines() if "front, held to" in line)
     assert held_line.startswith("| POD small, history in front, held")
