@@ -1,6 +1,7 @@
 """Run the service until it is told to stop."""
 
 import socket
+import sys
 from pathlib import Path
 
 import uvicorn
@@ -32,6 +33,9 @@ def run_service(
     app = create_app(settings)
     if interactions is not None:
         _import(settings, interactions, columns)
+    address = "[{}]:{}" if ":" in settings.host else "{}:{}"
+    where = address.format(settings.host, link.getsockname()[1])
+    print(f"The page is at http://{where} once the run is loaded.", file=sys.stderr)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
