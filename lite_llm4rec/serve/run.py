@@ -1,7 +1,6 @@
 """Run the service until it is told to stop."""
 
 import socket
-import sys
 from pathlib import Path
 
 import uvicorn
@@ -35,7 +34,7 @@ def run_service(
         _import(settings, interactions, columns)
     address = "[{}]:{}" if ":" in settings.host else "{}:{}"
     where = address.format(settings.host, link.getsockname()[1])
-    print(f"The page is at http://{where} once the run is loaded.", file=sys.stderr)
+    log.info("loading the run; then it answers", extra={"address": f"http://{where}"})
     server = uvicorn.Server(
         uvicorn.Config(
             app,

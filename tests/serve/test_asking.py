@@ -1,14 +1,18 @@
 """What the service answers is what `Recommender` answers."""
 
+import shutil
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from lite_llm4rec import recommender
 from lite_llm4rec.item_vectors import text_vectors
 from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
+from tests.conftest import ring_with_kinds
 from tests.serve.conftest import Serving
 
 HISTORY = ["i03", "i04", "i05"]
@@ -47,6 +51,33 @@ def test_filters_mean_what_the_librarys_do(
 ):
     found = ids(asking.post("/recommend", json={"history": HISTORY, "k": 5, **asked}))
     assert found == expected.recommend([HISTORY], k=5, **meant).ids[0]
+
+
+def test_an_export_is_served_as_its_model_is(
+    serving: Serving, exported_folder: Path, tmp_path: Path
+):
+    folder = Path(shutil.copytree(exported_folder, tmp_path / "export"))
+    with serving(folder=folder) as client:
+        found = ids(client.post("/recommend", json={"history": HISTORY, "k": 5}))
+        assert found == Recommender.load(folder).recommend([HISTORY], k=5).ids[0]
+        assert client.get("/info").json()["takes_items"]
+
+
+def test_a_run_with_an_index_is_served_by_it(
+    serving: Serving, run_folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(recommender, "EXACT_BELOW", 1)
+    run = Recommender.load(run_folder)
+    run.build_index(ring_with_kinds(60, 20, 6), recall=1.0)
+    run.save(run_folder)
+    with serving() as client:
+        assert client.app.state.service.served.runtime.index is not None  # type: ignore[attr-defined]
+        found = ids(client.post("/recommend", json={"history": HISTORY, "k": 5}))
+        assert found == run.recommend([HISTORY], k=5).ids[0]
+        item = {"id": "i20", "fields": {"title": "Thing i20"}}
+        assert client.post("/items", json={"items": [item]}).status_code == 201
+        whole = ids(client.post("/recommend", json={"history": HISTORY, "k": 21}))
+        assert "i20" in whole
 
 
 def test_requests_in_a_batch_each_keep_their_own_wishes(asking: TestClient):

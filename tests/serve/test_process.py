@@ -174,6 +174,7 @@ def end_with_a_request_in_flight(process: Process) -> None:
     lines = [json.loads(line) for line in process.log.read_text().splitlines()]
     assert {line["level"] for line in lines} <= {"INFO", "WARNING"}, process.log.read_text()
     assert "stopped" in [line["message"] for line in lines]
+    assert process.address in [line.get("address") for line in lines]
 
 
 def test_a_process_is_killed_hung_up_on_and_told_to_stop(start: Any, tmp_path: Path):
