@@ -15,6 +15,8 @@ from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DownloadError
 from lite_llm4rec.item_vectors import read_vectors
+from lite_llm4rec.models import GenerativeConfig
+from lite_llm4rec.models.prompt_encoder import PromptEncoderConfig
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.published import METRICS, TABLE_4
 from lite_llm4rec.paper.samples import add_samples
@@ -113,11 +115,17 @@ SYSTEMS = (
 
 
 def preset_of(system: System, dataset: Dataset, seed: int, t5: str) -> Preset:
-    """Return the settings that train a system on a data set, with T5-small from `t5`."""
+    """Return the settings that train a system on a data set, with T5-small from `t5`.
+
+    Items drawn numbers are drawn anew for each seed, as they move the result.
+    """
     own = PAPER_PRESETS.get(dataset.name, "paper/ml-1m")
     named = own if system.preset == "paper" else system.preset
     settings = [f'{setting}="{t5}"' for setting in system.t5]
-    return load_preset(preset_for(named, dataset), [*settings, *system.settings], seed)
+    chosen = load_preset(preset_for(named, dataset), [*settings, *system.settings], seed)
+    if isinstance(chosen.model, GenerativeConfig | PromptEncoderConfig):
+        return replace(chosen, model=replace(chosen.model, numbering_seed=seed))
+    return chosen
 
 
 def train_system(system: System, cell: Cell, bench: Bench) -> None:

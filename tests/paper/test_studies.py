@@ -3,7 +3,7 @@
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.paper.exhibits import cells
 from lite_llm4rec.paper.studies import DEPTHS, POOLINGS
-from lite_llm4rec.paper.systems import preset_of
+from lite_llm4rec.paper.systems import SYSTEMS, preset_of
 
 
 def test_cells_have_names_of_their_own():
@@ -20,3 +20,9 @@ def test_depths_and_poolings_reach_the_preset(small_ring: Dataset):
     assert all(preset.model.from_scratch for preset in presets)
     poolings = [preset_of(system, small_ring, 0, "t5").text.pooling for system in POOLINGS]
     assert poolings == ["mean", "cls", "weightedmean"]
+
+
+def test_each_seed_draws_the_items_numbers_anew(small_ring: Dataset):
+    (small,) = [system for system in SYSTEMS if system.row == "P5 small"]
+    presets = [preset_of(small, small_ring, seed, "t5") for seed in (0, 1)]
+    assert [preset.model.numbering_seed for preset in presets] == [0, 1]
