@@ -21,5 +21,5 @@ class Machine:
     def has_bf16(self) -> bool:
         """Tell whether the device computes in bf16 itself; elsewhere it is slow."""
         if self.name() == "cuda":
-            return bool(torch.cuda.is_bf16_supported())
+            return bool(torch.cuda.is_bf16_supported(including_emulation=False))
         return bool(torch.cpu._is_avx512_bf16_supported())
