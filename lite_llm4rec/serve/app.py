@@ -1,7 +1,6 @@
 """The application: routes, keys, problems, start and end."""
 
 import asyncio
-import hmac
 import signal
 import threading
 from collections.abc import AsyncIterator
@@ -24,7 +23,7 @@ from lite_llm4rec.serve.middleware import Gate, problem_body
 from lite_llm4rec.serve.problems import NoKey, Problem, Unavailable, as_problem
 from lite_llm4rec.serve.routes import asking, catalogue, operations, users
 from lite_llm4rec.serve.service import Service
-from lite_llm4rec.serve.settings import Settings, digest
+from lite_llm4rec.serve.settings import Settings, is_key
 from lite_llm4rec.serve.store import open_database
 from lite_llm4rec.version import VERSION
 
@@ -70,7 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_mistakes)
     app.add_exception_handler(HTTPException, _refuse_plainly)
     app.add_exception_handler(SQLAlchemyError, _refuse_without_database)
-    app.add_middleware(Gate, metrics=service_metrics)
+    app.add_middleware(Gate, metrics=service_metrics, keys=settings.keys)
     if (PAGE / "index.html").is_file():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app
@@ -79,18 +78,15 @@ def create_app(settings: Settings) -> FastAPI:
 async def check_key(
     request: Request, given: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)]
 ) -> None:
-    """Let pass who has a key; every key is compared, whichever fits.
+    """Let pass who has a key.
 
     Raises
     ------
     NoKey
     """
     settings: Settings = request.app.state.settings
-    if not settings.keys:
-        return
-    mine = digest(given.credentials if given else "")
-    if not any([hmac.compare_digest(mine, key) for key in settings.keys]):
-        raise NoKey("The API key is missing or wrong.", "Authorization: Bearer KEY")
+    if settings.keys and not is_key(given.credentials if given else "", settings.keys):
+        raise NoKey()
 
 
 def _reload_on_hangup(service: Service) -> None:
@@ -118,8 +114,7 @@ def _reload_on_hangup(service: Service) -> None:
 
 def _answer(problem: Problem, status: int | None = None) -> JSONResponse:
     headers = {"Retry-After": str(problem.retry_after)} if problem.retry_after else {}
-    if problem.status == NoKey.status:
-        headers["WWW-Authenticate"] = "Bearer"
+    headers |= problem.headers
     return JSONResponse(problem_body(problem), status or problem.status, headers)
 
 

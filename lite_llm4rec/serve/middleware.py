@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lite_llm4rec.serve.logs import log, request_id, take_request_id
 from lite_llm4rec.serve.metrics import Metrics
-from lite_llm4rec.serve.problems import Problem, TooLarge, TooSlowBody
-from lite_llm4rec.serve.settings import MAX_BODY_BYTES
+from lite_llm4rec.serve.problems import NoKey, Problem, TooLarge, TooSlowBody
+from lite_llm4rec.serve.settings import MAX_BODY_BYTES, is_key
 
 BODY_SECONDS = 20.0
 
@@ -22,10 +22,12 @@ class Gate:
     ----------
     app : ASGIApp
     metrics : Metrics
+    keys : frozenset of str
+        Without one of them, where there are any, no body is read.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self.app, self.metrics = app, metrics
+    def __init__(self, app: ASGIApp, metrics: Metrics, keys: frozenset[str]) -> None:
+        self.app, self.metrics, self.keys = app, metrics, keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -37,6 +39,7 @@ class Gate:
         token = request_id.set(take_request_id(given))
         started, answer = time.perf_counter(), _Answer(send)
         try:
+            self._check_key(headers)
             body = await _read_body(headers, receive)
             await self.app(scope, _replay(body, receive), answer)
         except Problem as problem:
@@ -48,6 +51,14 @@ class Gate:
         finally:
             self._note(scope, answer.status, time.perf_counter() - started)
             request_id.reset(token)
+
+    def _check_key(self, headers: dict[bytes, bytes]) -> None:
+        """Refuse a body of who has no key; which addresses want one without, their routes say."""
+        has_body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
+        kind, _, given = headers.get(b"authorization", b"").decode("latin-1").partition(" ")
+        has_key = kind.lower() == "bearer" and is_key(given.strip(), self.keys)
+        if self.keys and has_body and not has_key:
+            raise NoKey()
 
     def _note(self, scope: Scope, status: int, seconds: float) -> None:
         """Count and log a request by its route: paths hold the ids of users."""
@@ -84,9 +95,10 @@ class _Answer:
         if self.status:
             return
         body = json.dumps(problem_body(problem)).encode()
+        said = {"content-type": "application/json", "content-length": str(len(body))}
         headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
+            (name.lower().encode(), value.encode())
+            for name, value in (said | problem.headers).items()
         ]
         await self({"type": "http.response.start", "status": status, "headers": headers})
         await self({"type": "http.response.body", "body": body})

@@ -1,5 +1,7 @@
 """What is answered when something is wrong: a status, what it is, and what to do."""
 
+from typing import ClassVar
+
 from lite_llm4rec.errors import (
     ConfigError,
     DataError,
@@ -19,10 +21,13 @@ class Problem(LiteLLM4RecError):
         HTTP's.
     retry_after : int
         Seconds after which the same request may succeed; 0 where it will not.
+    headers : dict
+        What else HTTP wants said.
     """
 
     status = 422
     retry_after = 0
+    headers: ClassVar[dict[str, str]] = {}
 
 
 class NotFound(Problem):
@@ -41,6 +46,10 @@ class NoKey(Problem):
     """An API key is missing or wrong."""
 
     status = 401
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+
+    def __init__(self) -> None:
+        super().__init__("The API key is missing or wrong.", "Authorization: Bearer KEY")
 
 
 class TooLarge(Problem):

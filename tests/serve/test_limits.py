@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lite_llm4rec.serve import middleware
-from lite_llm4rec.serve.settings import MAX_BODY_BYTES, MAX_HISTORY
+from lite_llm4rec.serve.settings import MAX_BODY_BYTES, MAX_HISTORY, read_keys
 from tests.serve.conftest import Serving
 
 JSON = {"content-type": "application/json"}
@@ -105,6 +105,18 @@ def test_a_body_without_a_length_is_cut_off(asking: TestClient):
     refused = asking.post("/recommend", content=parts(), headers=JSON)
     assert refused.status_code == 413
     assert int(refused.headers["content-length"]) > 0
+
+
+def test_a_body_of_who_has_no_key_is_not_read(serving: Serving):
+    key = "a-key-of-enough-length"
+    with serving(keys=read_keys(key)) as client:
+        for path in ("/recommend", "/health/live", "/nowhere"):
+            refused = client.post(path, content=b" " * (MAX_BODY_BYTES + 1), headers=JSON)
+            assert refused.status_code == 401 and refused.headers["www-authenticate"] == "Bearer"
+        known = {**JSON, "Authorization": f"bearer {key}"}
+        large = client.post("/recommend", content=b" " * (MAX_BODY_BYTES + 1), headers=known)
+        assert large.status_code == 413
+        assert client.post("/recommend", json={"history": []}, headers=known).status_code == 200
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
