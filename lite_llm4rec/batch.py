@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,8 @@ import pyarrow.parquet
 from tqdm import tqdm
 
 from lite_llm4rec.data.columns import find_column
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.paths import flush
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.version import VERSION
 
@@ -85,8 +86,12 @@ def recommend_file(
     ------
     DataError
         When the source is no such file.
+    ConfigError
+        When it is the target, too; or when an interrupted run made its lists otherwise.
     """
     source, target = Path(source), Path(target)
+    if source.resolve() == target.resolve():
+        raise ConfigError(f"{target} is the input: it would be replaced.", "Name another output.")
     file = _open(source)
     columns = _columns(file, user, source)
     how = {
@@ -159,7 +164,7 @@ def _made_of(recommender: Recommender, source: Path) -> dict[str, Any]:
     return {
         "source": [str(source.resolve()), stat.st_size, stat.st_mtime_ns],
         "model": digest.hexdigest(),
-        "index": recommender.index is not None,
+        "index": None if recommender.index is None else asdict(recommender.index.facts),
         "library_version": VERSION,
     }
 
@@ -169,8 +174,13 @@ def _parts_folder(target: Path, made_of: dict[str, Any]) -> Path:
     folder, text = target.with_name(f"{target.name}.parts"), json.dumps(made_of, default=str)
     same = (folder / MADE_OF).is_file() and (folder / MADE_OF).read_text("utf-8") == text
     if not same:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
+        if any(folder.glob("*.parquet")):
+            raise ConfigError(
+                f"{folder} holds parts that were made otherwise: with another model or input,"
+                " other filters or another k.",
+                "Run it again as it was, or delete that folder.",
+            )
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / MADE_OF).write_text(text, encoding="utf-8")
     return folder
 
@@ -215,6 +225,7 @@ def _recommend(
 def _write(path: Path, table: pa.Table) -> None:
     partial = path.with_suffix(".part")
     pyarrow.parquet.write_table(table, partial)
+    flush(partial)
     os.replace(partial, path)
 
 
@@ -228,5 +239,6 @@ def _join(parts: Path, target: Path, schema: pa.Schema) -> tuple[int, int]:
             writer.write_table(table.replace_schema_metadata(None))
             rows += table.num_rows
             unknown += int(table.schema.metadata[UNKNOWN])
+    flush(partial)
     os.replace(partial, target)
     return rows, unknown

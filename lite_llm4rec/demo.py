@@ -14,6 +14,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.doctor import examine
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.data.synthetic import Synthetic, make
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models import TITLES
 from lite_llm4rec.output import show_report
 from lite_llm4rec.preset import load_preset, preset_for
@@ -22,6 +23,7 @@ from lite_llm4rec.training_run import TrainingRun, train_run
 
 CLOSE = 0.85  # of the best possible warm Recall@10: below it the demo says that it fell short
 SHOWN = 3
+MARK = ".demo"  # says whose the folder is
 COLD_SHARE = 0.1
 PAPER, DEFAULT = "cpu/demo", "fast"
 TRAINING_SECONDS = 180.0  # of each model; most machines need less
@@ -30,9 +32,18 @@ TRAINING_SECONDS = 180.0  # of each model; most machines need less
 def run_demo(
     out: Path, seed: int, console: Console, *, users: int = 3000, quiet: bool = False
 ) -> dict[str, Any]:
-    """Run the demo; tables and run folders stay in `out`."""
+    """Run the demo; tables and run folders stay in `out`.
+
+    Raises
+    ------
+    ConfigError
+        When something else is in `out`.
+    """
     started = time.perf_counter()
     out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()) and not (out / MARK).is_file():
+        raise ConfigError(f"{out} holds what the demo did not make.", "Name another --out.")
+    (out / MARK).touch()
     world = make(users, seed=seed)
     log, items = out / "interactions.parquet", out / "items.parquet"
     pyarrow.parquet.write_table(world.interactions, log)

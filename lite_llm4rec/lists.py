@@ -83,7 +83,7 @@ class Recommendations:
 
 
 def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[Any]]]:
-    """Take histories as they come: lists of ids, or an interactions table.
+    """Take histories as they come: lists of ids, or interactions, read or to be read.
 
     Returns
     -------
@@ -98,7 +98,9 @@ def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[An
         When one flat list is given where a list of histories is needed.
     """
     if isinstance(histories, str | Path) or hasattr(histories, "__arrow_c_stream__"):
-        log = Interactions.from_table(histories)
+        histories = Interactions.from_table(histories)
+    if isinstance(histories, Interactions):
+        log = histories
         ids = log.item_ids.to_pylist()
         lists = ([ids[item] for item in log.history(user)] for user in range(log.n_users))
         return iter(log.user_ids.to_pylist()), lists

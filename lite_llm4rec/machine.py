@@ -4,6 +4,10 @@ from dataclasses import dataclass
 
 import torch
 
+from lite_llm4rec.errors import ConfigError, nearest
+
+DEVICES = ("cpu", "cuda", "auto")
+
 
 @dataclass(frozen=True)
 class Machine:
@@ -13,10 +17,19 @@ class Machine:
     devices: int = 1
 
     def name(self) -> str:
-        """Resolve "auto" to what this machine has."""
-        if self.device != "auto":
-            return self.device
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        """Resolve "auto" to what this machine has.
+
+        Raises
+        ------
+        ConfigError
+            On another word than "cpu", "cuda" and "auto", or "cuda" where there is none.
+        """
+        there = torch.cuda.is_available()
+        if self.device not in DEVICES:
+            raise ConfigError(f"No device '{self.device}'.", nearest(self.device, DEVICES))
+        if self.device == "cuda" and not there:
+            raise ConfigError("torch finds no GPU here.", 'Take device = "cpu" or "auto".')
+        return ("cuda" if there else "cpu") if self.device == "auto" else self.device
 
     def has_bf16(self) -> bool:
         """Tell whether the device computes in bf16 itself; elsewhere it is slow."""

@@ -1,4 +1,4 @@
-"""Where things are kept between runs."""
+"""Where things are kept between runs, and how they get to the disk."""
 
 import os
 from pathlib import Path
@@ -13,3 +13,14 @@ def cache_root() -> Path:
 def is_main_process() -> bool:
     """Tell whether this process is the one that writes, where several train together."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+def flush(path: Path) -> None:
+    """See that a file's content, or the names in a folder, are on the disk."""
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders
+        return
+    handle = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -49,7 +49,7 @@ def target_ranks(
     """Rank each target among the catalogue.
 
     rank = 1 + (items with a higher score) + (other items with an equal score): score ties count
-    against the model.
+    against the model, and so does a score that is no number.
 
     Parameters
     ----------
@@ -80,8 +80,8 @@ def target_ranks(
         if len(chunks) > 1:
             scores = _scores(users, matrix, start, end)
         _hide(scores, seen, start, end)
-        # The target is itself among the items whose score is at least its own: ranks begin at 1.
-        ranks += (scores >= own[:, None]).sum(1)
+        # The target is itself among the items that do not score less: ranks begin at 1.
+        ranks += scores.shape[1] - (scores < own[:, None]).sum(1)
     return ranks
 
 

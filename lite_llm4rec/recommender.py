@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
-from lite_llm4rec.errors import ConfigError, nearest
+from lite_llm4rec.errors import ConfigError, DataError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_vectors import (
@@ -144,8 +145,11 @@ class Recommender(Run):
             When the data set's items are not this model's; or, for a model that writes ids, its
             users: such a model knows them by their place in the log.
         """
+        if split is not None:  # made of the data as they came, so numbered as they were
+            log = replace(dataset, interactions=split.interactions).renumber(self.catalogue)
+            split = replace(split, interactions=log.interactions)
         dataset = dataset.renumber(self.catalogue)
-        split = split or preset_split(self.preset, dataset)
+        split, device = split or preset_split(self.preset, dataset), Machine(device).name()
         self.check_users(split.interactions)
         if seen_filter is None:
             seen_filter = not self.preset.repeats
@@ -173,8 +177,9 @@ class Recommender(Run):
 
         Parameters
         ----------
-        histories : list of lists, or path or table
-            Item ids in time order, or an interactions table, one history per user.
+        histories : list of lists, Interactions, or path or table
+            Item ids in time order, or interactions, one history per user; of a table whose columns
+            have other names than the usual, what `Interactions.from_table` reads.
         k : int
             How many items. Fewer come back only when fewer candidates are left.
         exclude : sequence
@@ -227,6 +232,7 @@ class Recommender(Run):
             raise ConfigError(f"unknown is '{unknown}'.", nearest(unknown, ["error", "drop"]))
         if include_seen is None:
             include_seen = self.preset.repeats
+        device = Machine(device).name()
         allowed = self._allowed(exclude, candidates).to(device)
         texts = self._text_vectors(unlisted) if unlisted else None
         self.model.to(device).eval()
@@ -255,7 +261,7 @@ class Recommender(Run):
         """
         _check_k(k)
         matrix = compared_vectors(self, by)
-        numbers = torch.from_numpy(self.catalogue.numbers(list(items)))
+        numbers = torch.from_numpy(self.catalogue.numbers(_as_ids(items)))
         itself = Seen(torch.arange(len(numbers)), numbers)
         allowed = torch.from_numpy(~self.retired)
         found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself, allowed)
@@ -332,7 +338,7 @@ class Recommender(Run):
 
     def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
         """Recommend these items no more, or again with `back`; histories may still hold them."""
-        self.retired[self.catalogue.numbers(list(ids))] = not back
+        self.retired[self.catalogue.numbers(_as_ids(ids))] = not back
 
     @property
     def cold_offset(self) -> float:
@@ -465,6 +471,12 @@ class Recommender(Run):
             scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
             notes=notes,
         )
+
+
+def _as_ids(ids: Sequence[Any]) -> list[Any]:
+    if isinstance(ids, str | bytes):
+        raise DataError(f"Ids should be a list, not {ids!r}.", f"Write [{ids!r}].")
+    return list(ids)
 
 
 def _check_k(k: int) -> None:

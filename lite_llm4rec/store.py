@@ -21,6 +21,7 @@ from safetensors.torch import load_file, save_file
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import ConfigError, StoreError
 from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.paths import flush
 from lite_llm4rec.text.encoder import ItemLLM, Pooling, load_tokenizer
 from lite_llm4rec.version import VERSION
 
@@ -41,6 +42,10 @@ METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT, INDEX = (
     "export",
     "index",
 )
+FILES = (
+    CONFIG, MODEL, CATALOGUE, VECTORS,
+    METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT, INDEX,
+)  # fmt: skip
 COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
 _TAKE_ANOTHER = "Copy or train it again."
 
@@ -58,7 +63,10 @@ def replacing(path: Path) -> Iterator[Path]:
             fresh = Path(beside) / "new"
             fresh.mkdir()
             yield fresh
+            for file in fresh.rglob("*"):
+                flush(file)
             _swap(fresh, path)
+            flush(path.parent)
     except OSError as error:
         raise StoreError(f"{path} cannot be written: {error}", "Check room and rights.") from error
 
@@ -71,10 +79,19 @@ def check_replaceable(path: Path) -> None:
     StoreError
         When something else is there.
     """
-    if not path.exists() or (path / CONFIG).is_file():
+    if not path.exists():
         return
-    if not path.is_dir() or any(path.iterdir()):
+    if not path.is_dir():
         raise StoreError(f"{path} exists and is not a run folder.", "Choose another folder.")
+    inside = sorted(found.name for found in path.iterdir())
+    if inside and not (CONFIG in inside and "format_version" in _read_json(path / CONFIG)):
+        raise StoreError(f"{path} exists and is not a run folder.", "Choose another folder.")
+    others = [name for name in inside if name not in FILES]
+    if others:
+        raise StoreError(
+            f"{path} would be replaced, and holds {others[0]}, which is not a run's.",
+            "Move that away, or choose another folder.",
+        )
 
 
 def _swap(fresh: Path, path: Path) -> None:
@@ -204,21 +221,23 @@ def read_item_llm(folder: Path, pooling: Pooling | None) -> ItemLLM | None:
 def write_evaluations(
     folder: Path, stages: list[dict[str, Any]], evaluations: list[Evaluation]
 ) -> None:
-    """Write metrics.json, and one row per case of the test."""
+    """Write metrics.json, and one row per case of the first evaluation on a test."""
     measured = [evaluation.to_dict() for evaluation in evaluations]
     _write_json(folder / METRICS, {"stages": stages, "evaluations": measured})
-    for evaluation in evaluations:
-        if evaluation.protocol.part == "test" and evaluation.cases is not None:
-            pyarrow.parquet.write_table(evaluation.cases, folder / CASES)
+    tests = (found for found in evaluations if found.protocol.part == "test")
+    first = next(tests, None)
+    if first is not None and first.cases is not None:
+        pyarrow.parquet.write_table(first.cases, folder / CASES)
 
 
 def read_evaluations(folder: Path, metrics: dict[str, Any]) -> list[Evaluation]:
-    """Read what was measured before saving; cases are kept of the test alone."""
+    """Read what was measured before saving; cases are kept of the first on a test alone."""
+    cases = read_cases(folder) if (folder / CASES).is_file() else None
     found = []
     for values in metrics.get("evaluations", []):
-        of_test = values["protocol"]["part"] == "test" and (folder / CASES).is_file()
-        cases = read_cases(folder) if of_test else None
-        found.append(Evaluation.from_dict(values, cases))
+        of_test = values["protocol"]["part"] == "test"
+        found.append(Evaluation.from_dict(values, cases if of_test else None))
+        cases = None if of_test else cases
     return found
 
 
@@ -226,6 +245,17 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     """Read metrics.json; empty where there is none."""
     path = folder / METRICS
     return _read_json(path) if path.is_file() else {}
+
+
+def tested_by(folder: Path) -> str:
+    """Say among what the first evaluation on a test ranked, where the run folder tells."""
+    for values in read_metrics(folder).get("evaluations", []):
+        protocol = values["protocol"]
+        if protocol["part"] == "test":
+            seen = "removed" if protocol["seen_filter"] else "kept"
+            candidates = f"{protocol['n_candidates']:,} {protocol['candidates']}"
+            return f"{protocol['split']}, {candidates} candidates, seen items {seen}"
+    return ""
 
 
 def read_cases(folder: Path) -> pa.Table:

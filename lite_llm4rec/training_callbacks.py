@@ -15,6 +15,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tqdm import tqdm
 
 from lite_llm4rec.errors import Interrupted
+from lite_llm4rec.paths import flush
 
 PLAIN_SECONDS = 60.0  # between lines inside an epoch where there is no terminal
 
@@ -28,6 +29,7 @@ class AtomicCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
         """Save to `path` in one step."""
         partial = f"{path}.part"
         super().save_checkpoint(checkpoint, partial, storage_options)
+        flush(Path(partial))
         os.replace(partial, path)
 
 

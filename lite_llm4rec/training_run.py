@@ -176,6 +176,7 @@ def _settings(
         "preset": to_dict(preset),
         "dataset": dataset.name,
         "sequences_sha256": dataset.interactions.sequences_sha256,
+        "catalogue_sha256": dataset.catalogue.sha256,
         "candidates": dataset.candidates,
         "vectors_sha256": brought,
         "init_from": None if init_from is None else str(init_from),

@@ -1,6 +1,7 @@
 """Recommending for files of histories."""
 
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from lite_llm4rec.batch import BatchCounts, recommend_file
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.models import SASRecConfig
 from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
 from tests.conftest import tiny_preset, untrained
@@ -128,19 +129,27 @@ def _fail_at_third(whole: Any) -> Any:
     return recommend
 
 
-def test_parts_of_another_question_are_not_taken(recommender, source, tmp_path):
+def test_parts_of_another_question_are_neither_taken_nor_lost(recommender, source, tmp_path):
     target = tmp_path / "out.parquet"
     interrupted(recommender, source, target)
-    assert batch(recommender, source, target, exclude=["i01"]).resumed == 0
-    interrupted(recommender, source, target)
-    recommender.retire_items(["i02"])
-    assert batch(recommender, source, target).resumed == 0
-    interrupted(recommender, source, target)
+    with pytest.raises(ConfigError, match=r"out.parquet.parts holds parts .* made otherwise"):
+        batch(recommender, source, target, exclude=["i01"])
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(source).slice(1), source)
+    with pytest.raises(ConfigError, match="made otherwise"):
+        batch(recommender, source, target)
+    shutil.rmtree(tmp_path / "out.parquet.parts")
     counts = batch(recommender, source, target)
     assert (counts.resumed, counts.users) == (0, USERS - 1)
-    found = pyarrow.parquet.read_table(target)
-    assert found["user"][0].as_py() == "u1" and "i02" not in found["item_id"].to_pylist()
+    interrupted(recommender, source, target)
+    recommender.retire_items(["i02"])
+    with pytest.raises(ConfigError, match="made otherwise"):
+        batch(recommender, source, target)
+
+
+def test_the_input_is_not_replaced_by_its_lists(recommender, source):
+    with pytest.raises(ConfigError, match="is the input"):
+        batch(recommender, source, source.parent / "." / source.name)
+    assert pyarrow.parquet.read_table(source).num_rows == USERS
 
 
 def test_a_file_without_users(recommender, source, tmp_path):

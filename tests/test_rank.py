@@ -63,3 +63,10 @@ def test_seen_items_spare_the_target():
 def test_low_precision_vectors_are_ranked_in_fp32(dtype: torch.dtype):
     matrix = torch.tensor([[0.25], [0.5]], dtype=dtype)
     assert target_ranks(USERS.to(dtype), matrix, torch.tensor([1])).tolist() == [1]
+
+
+def test_scores_that_are_no_numbers_rank_last() -> None:
+    users, matrix = torch.ones(2, 3), torch.ones(5, 3)
+    matrix[1] = float("nan")
+    ranks = target_ranks(users, matrix, torch.tensor([0, 1]))
+    assert ranks.tolist() == [5, 5]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
 from lite_llm4rec.models import BERT4RecConfig, FDSAConfig, LiteConfig, S3RecConfig
@@ -448,3 +449,32 @@ def test_what_only_training_needs_is_not_imported_to_recommend():
     imported = set(done.stdout.split())
     assert "torch" in imported
     assert not imported & {"lightning", "transformers.modeling_utils"}
+
+
+def test_a_split_of_the_data_is_measured_whatever_their_numbering(
+    ring: Dataset, trained: Recommender
+):
+    rows = np.arange(len(ring.catalogue))[::-1].copy()
+    backwards = Dataset.align("ring", ring.interactions, ring.catalogue.take(rows), "interacted")
+    assert backwards.catalogue.ids != ring.catalogue.ids
+    split = leave_one_out(backwards.interactions)
+    found = trained.evaluate(backwards, split).metrics["recall@10"]
+    assert found == trained.evaluate(ring).metrics["recall@10"] > 0.5
+
+
+@pytest.mark.parametrize("what", ["retire_items", "similar_items"])
+def test_one_id_is_no_list_of_ids(trained: Recommender, what: str):
+    with pytest.raises(DataError, match=r"Ids should be a list[\s\S]*\['i01'\]"):
+        getattr(trained, what)("i01")
+
+
+def test_a_device_that_is_not_there_is_told(trained: Recommender):
+    assert trained.recommend(HISTORIES, 3, device="auto").ids
+    with pytest.raises(ConfigError, match="No device 'gpu'"):
+        trained.recommend(HISTORIES, 3, device="gpu")
+
+
+def test_histories_may_be_interactions_read_before(trained: Recommender):
+    log = pa.table({"who": [1, 1], "what": ["i03", "i04"], "when": [1, 2]})
+    read = Interactions.from_table(log, user="who", item="what", time="when")
+    assert trained.recommend(read, 3).ids == trained.recommend([["i03", "i04"]], 3).ids

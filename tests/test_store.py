@@ -10,6 +10,7 @@ import torch
 from lite_llm4rec import store
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import last_n
 from lite_llm4rec.errors import StoreError
 from lite_llm4rec.recommender import Recommender
 from tests.conftest import ring_tables, untrained
@@ -164,10 +165,32 @@ def test_a_failed_exchange_puts_the_old_folder_back(
 
 
 def test_saving_replaces_a_run_folder_whole(small: Path, trained: Recommender, saved: Path):
-    (small / "left over").write_text("from before")
+    (small / "item_llm").mkdir()
     trained.save(small)
     assert {path.name for path in small.iterdir()} == {path.name for path in saved.iterdir()}
     assert list(small.parent.iterdir()) == [small]
+
+
+def test_what_a_run_folder_holds_besides_is_not_lost(small: Path, trained: Recommender):
+    (small / "notes.txt").write_text("work of years")
+    with pytest.raises(StoreError, match=r"holds notes.txt, which is not a run's[\s\S]*Move that"):
+        trained.save(small)
+    assert (small / "notes.txt").read_text() == "work of years"
+
+
+def test_anothers_config_makes_no_run_folder(trained: Recommender, tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"model_type": "t5"}')
+    with pytest.raises(StoreError, match="is not a run folder"):
+        trained.save(tmp_path)
+
+
+def test_each_test_keeps_its_own_cases(ring: Dataset, trained: Recommender, tmp_path: Path):
+    more = Recommender.load(trained.save(tmp_path / "first"))
+    more.evaluate(ring, last_n(ring.interactions, 3))
+    again = Recommender.load(more.save(tmp_path / "second"))
+    found = {one.protocol.split: one.cases for one in again.evaluations}
+    assert [None if cases is None else len(cases) for cases in found.values()].count(200) == 1
+    assert found["last_3"] is None
 
 
 def test_what_is_no_run_folder_is_not_replaced(small_ring: Dataset, tmp_path: Path):

@@ -35,6 +35,9 @@ def recommend(
     cold_offset: Annotated[
         float | None, typer.Option(help="Lift new items' scores by so much. Default: calibrated.")
     ] = None,
+    user: option.User = None,
+    item: option.Item = None,
+    time: option.Time = None,
     drop_unknown: Annotated[bool, typer.Option(help="Skip ids that are not known.")] = False,
     out: Annotated[
         Path | None,
@@ -48,6 +51,7 @@ def recommend(
 ) -> None:
     """Recommend for histories of item ids, of titles, or for every user of a table."""
     from lite_llm4rec.batch import recommend_file
+    from lite_llm4rec.data.interactions import Interactions
     from lite_llm4rec.output import write_stream
     from lite_llm4rec.recommender import Recommender
 
@@ -61,17 +65,17 @@ def recommend(
         counts = recommend_file(
             recommender, input_, out, k, exclude=_ids(exclude),
             candidates=_ids(among) if among else None, include_seen=include_seen, device=device,
-            progress=not as_json,
+            progress=not as_json, user=user,
         )  # fmt: skip
         print_json(asdict(counts)) if as_json else console.print(_told(counts, out))
         return
     histories: Any = [_ids(line) for line in history or []]
     if title:
         histories.append([recommender.find(words) for words in title])
-    if interactions is not None:
-        histories = interactions
-    elif not histories:
+    if bool(histories) == (interactions is not None):
         raise LiteLLM4RecError("Name a history.", "--history ID,ID or --title or --interactions")
+    if interactions is not None:
+        histories = Interactions.from_table(interactions, user=user, item=item, time=time)
     stream = recommender.recommend_stream(
         histories, k, exclude=_ids(exclude), candidates=_ids(among) if among else None,
         include_seen=include_seen, unknown="drop" if drop_unknown else "error", device=device,

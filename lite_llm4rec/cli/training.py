@@ -148,9 +148,15 @@ def compare(
     """Compare two run folders' test results by paired bootstrap over the same users."""
     from lite_llm4rec.output import show_comparison
     from lite_llm4rec.paired import compare as paired
-    from lite_llm4rec.store import read_cases
+    from lite_llm4rec.store import read_cases, tested_by
 
-    found = paired(read_cases(first), read_cases(second))
+    cases = read_cases(first), read_cases(second)
+    if (one := tested_by(first)) != (other := tested_by(second)):
+        raise LiteLLM4RecError(
+            f"They were not measured alike: {one} and {other}.",
+            "Evaluate both in one way: the same candidates and the same filter.",
+        )
+    found = paired(*cases)
     print_json(found) if as_json else show_comparison(console, first.name, second.name, found)
 
 

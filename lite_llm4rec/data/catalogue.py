@@ -1,5 +1,6 @@
 """Items and their text."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lite_llm4rec.data.columns import find_column, text_columns
+from lite_llm4rec.data.columns import find_column, text_columns, usual_name
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError, UnknownItemError, at_row
 
@@ -59,7 +60,8 @@ class Catalogue:
         cls, table: pa.Table, item: str | None, text: Sequence[str] | None, where: str
     ) -> "Catalogue":
         """Do what `from_table` does for a table already read, called `where` in messages."""
-        key = find_column(table, "item", item, where)
+        alone = item is None and "id" in table.column_names and not usual_name(table, "item")
+        key = "id" if alone else find_column(table, "item", item, where)
         if table[key].null_count:
             row = pc.index(table[key].is_null(), True).as_py()
             raise DataError(
@@ -128,6 +130,15 @@ class Catalogue:
         """Each id's number, so that a few of a million are not looked up by reading a million."""
         return {name: number for number, name in enumerate(self.ids.to_pylist())}
 
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of ids and text, in their order: what item numbers mean."""
+        table = self.fields.append_column("", self.ids).combine_chunks()
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as stream:
+            stream.write_table(table)
+        return hashlib.sha256(sink.getvalue()).hexdigest()
+
     def numbers(self, ids: Any) -> npt.NDArray[np.int64]:
         """Number ids that must all be known.
 
@@ -143,7 +154,7 @@ class Catalogue:
             raise UnknownItemError(
                 f"The catalogue does not hold {', '.join(map(repr, unknown[:5]))}"
                 + (f" and {len(unknown) - 5} more." if len(unknown) > 5 else "."),
-                'Check the ids, or pass unknown="drop" (on the command line --drop-unknown).',
+                'Check the ids; in histories, unknown="drop" or --drop-unknown passes over them.',
             )
         return numbers
 
@@ -169,7 +180,13 @@ class Catalogue:
                 f"The new items have none of the text columns {', '.join(names)}.",
                 "Name the columns as in the items table of the training.",
             )
-        ids = other.ids.cast(self.ids.type)
+        try:
+            ids = other.ids.cast(self.ids.type)
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"The new items' ids cannot be {self.ids.type}, as the catalogue's are: {error}",
+                "Give them ids of the catalogue's type.",
+            ) from error
         known = pc.is_in(ids, value_set=self.ids)
         if pc.any(known).as_py():
             first = ids.filter(known)[0].as_py()
@@ -203,6 +220,8 @@ class Catalogue:
 
 def _as_text(column: pa.ChunkedArray, where: str) -> pa.Array:
     try:
+        if pa.types.is_list(column.type):
+            return pc.binary_join(column.cast(pa.list_(pa.string())), " ; ").combine_chunks()
         return column.cast(pa.string()).combine_chunks()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         raise DataError(

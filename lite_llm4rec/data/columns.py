@@ -53,9 +53,9 @@ def find_column(table: pa.Table, role: str, named: str | None, where: str) -> st
         if named in table.column_names:
             return named
         raise DataError(f"{where} has no column '{named}'.", nearest(named, table.column_names))
-    for name in USUAL_NAMES[role]:
-        if name in table.column_names:
-            return name
+    usual = usual_name(table, role)
+    if usual is not None:
+        return usual
     raise DataError(
         f"{where} has no column that looks like the {role}; it has: "
         f"{', '.join(table.column_names)}.",
@@ -63,18 +63,26 @@ def find_column(table: pa.Table, role: str, named: str | None, where: str) -> st
     )
 
 
+def usual_name(table: pa.Table, role: str) -> str | None:
+    """Give the first usual name of a role that a table has, None without any."""
+    return next((name for name in USUAL_NAMES[role] if name in table.column_names), None)
+
+
 def text_columns(table: pa.Table, item: str, named: Sequence[str] | None, where: str) -> list[str]:
     """Choose the columns whose text describes an item, the title first.
 
-    None takes every string column but the id.
+    None takes every column of text, or lists of it, but the id; and what is named like a title,
+    whatever its type, as titles may all be numbers.
     """
     if named is not None:
         return [find_column(table, "title", name, where) for name in named]
-    columns = [
-        field.name
-        for field in table.schema
-        if field.name != item
-        and (pa.types.is_string(field.type) or pa.types.is_large_string(field.type))
-    ]
-    titles = [name for name in USUAL_NAMES["title"] if name in columns]
-    return titles[:1] + [name for name in columns if name not in titles[:1]]
+    columns = [field.name for field in table.schema if field.name != item and _is_text(field.type)]
+    title = usual_name(table, "title")
+    first = [] if title is None or title == item else [title]
+    return first + [name for name in columns if name not in first]
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    if pa.types.is_list(kind):
+        return _is_text(kind.value_type)
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.interactions import Duplicates, Interactions
 from lite_llm4rec.data.readers import name_of, read_table
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError, nearest
 
 Candidates = Literal["interacted", "catalogue"]
 
@@ -68,6 +68,10 @@ class Dataset:
         DataError
             On an unusable table, or ids that do not match between the two.
         """
+        if candidates not in get_args(Candidates):
+            raise ConfigError(
+                f"candidates is {candidates!r}.", nearest(str(candidates), get_args(Candidates))
+            )
         log = Interactions.from_table(
             interactions, user=user, item=item, time=time, duplicates=duplicates
         )
@@ -147,9 +151,12 @@ class Dataset:
 
 
 def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
-    """Give the type that holds the ids of both, where they differ in width only."""
+    """Give the type that holds the ids of both: a wider one, or text where one of them is text."""
     if one != other and pa.types.is_integer(one) and pa.types.is_integer(other):
         return pa.int64()
     if {one, other} == {pa.string(), pa.large_string()}:
         return pa.large_string()
+    for text, number in ((one, other), (other, one)):
+        if pa.types.is_string(text) and pa.types.is_integer(number):
+            return text
     return None

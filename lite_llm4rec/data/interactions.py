@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.data.times import as_numbers
-from lite_llm4rec.errors import DataError, at_row
+from lite_llm4rec.errors import ConfigError, DataError, at_row, nearest
 
 Duplicates = Literal["keep", "first", "last"]
 Ints = npt.NDArray[np.integer[Any]]
@@ -79,6 +79,10 @@ class Interactions:
         DataError
             On a missing column, an empty table, a missing id or an unreadable time, with its row.
         """
+        if duplicates not in get_args(Duplicates):
+            raise ConfigError(
+                f"duplicates is {duplicates!r}.", nearest(str(duplicates), get_args(Duplicates))
+            )
         where = name_of(source)
         table = read_table(source)
         names = [
@@ -242,7 +246,14 @@ def _encode(table: pa.Table, name: str, where: str) -> tuple[pa.Array, Ints]:
     encoded = column.combine_chunks().dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
-    return encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
+    ids, codes = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
+    blank = pc.index(ids, "").as_py() if pa.types.is_string(ids.type) else -1
+    if blank >= 0:
+        raise DataError(
+            f"{where}, column '{name}', {at_row(int((codes == blank).argmax()))}: the id is empty.",
+            "Drop or repair these rows first.",
+        )
+    return ids, codes
 
 
 def _as_bytes(ids: pa.Array) -> pa.Array:

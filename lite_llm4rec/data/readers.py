@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
@@ -37,6 +38,8 @@ AMAZON_REVIEW = pa.schema(
     ]
 )
 AMAZON_META = ["asin", "title", "brand", "categories"]
+SCANNED, LONGEST = 2**26, 64  # bytes looked through at once; of a value with leading zeros
+_ZEROS_IN_FRONT = re.compile(rb'[,\t\n"]-?0\d+(?:["\r\n\t,]|$)')
 
 
 def read_table(source: Any) -> pa.Table:
@@ -63,7 +66,12 @@ def read_table(source: Any) -> pa.Table:
     if isinstance(source, str | Path):
         return _plain_types(_read_path(Path(source)))
     if hasattr(source, "__arrow_c_stream__"):
-        return _plain_types(pa.table(source))
+        try:
+            return _plain_types(pa.table(source))
+        except pa.ArrowInvalid as error:
+            raise DataError(
+                f"{name_of(source)} cannot be read: {error}", "Give each column one type."
+            ) from error
     raise DataError(
         f"Cannot read a table from a {type(source).__name__}.",
         "Pass a path, or a table that speaks Arrow: pandas >= 2.2, polars, pyarrow, DuckDB.",
@@ -76,6 +84,9 @@ def name_of(source: Any) -> str:
 
 
 def _plain_types(table: pa.Table) -> pa.Table:
+    twice = [name for name in table.column_names if table.column_names.count(name) > 1]
+    if twice:
+        raise DataError(f"Two columns are called '{twice[0]}'.", "Rename one, or leave it out.")
     for place, field in enumerate(table.schema):
         kind = _plain_type(field.type)
         if kind != field.type:
@@ -133,19 +144,52 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    with _open(path) as file:
-        return pa.csv.read_csv(file, parse_options=pa.csv.ParseOptions(newlines_in_values=True))
+    return _read_separated(path, pa.csv.ParseOptions(newlines_in_values=True))
 
 
 def _read_tsv(path: Path) -> pa.Table:
+    return _read_separated(path, _plain("\t"))
+
+
+def _read_separated(path: Path, parse: pa.csv.ParseOptions) -> pa.Table:
+    """Read text with a header; what is written with leading zeros stays text, as 0012 is not 12."""
     with _open(path) as file:
-        return pa.csv.read_csv(file, parse_options=_plain("\t"))
+        table = pa.csv.read_csv(file, parse_options=parse)
+    for field in table.schema:
+        if pa.types.is_binary(field.type):
+            raise DataError(
+                f"{path}, column '{field.name}': the text is not UTF-8.",
+                'Save the file as UTF-8 (in Excel: "CSV UTF-8").',
+            )
+    whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
+    if not whole or not _has_zeros_in_front(path):
+        return table
+    as_written = pa.csv.ConvertOptions(
+        include_columns=whole, column_types=dict.fromkeys(whole, pa.string())
+    )
+    with _open(path) as file:
+        texts = pa.csv.read_csv(file, parse_options=parse, convert_options=as_written)
+    for name in whole:
+        if pc.any(pc.match_substring_regex(texts[name], r"^-?0\d")).as_py():
+            table = table.set_column(table.column_names.index(name), name, texts[name])
+    return table
+
+
+def _has_zeros_in_front(path: Path) -> bool:
+    """Whether any value may be a number with leading zeros: a fast look at the bytes."""
+    before = b"\n"
+    with _open(path) as file:
+        while chunk := file.read(SCANNED):
+            if _ZEROS_IN_FRONT.search(before + chunk):
+                return True
+            before = chunk[-LONGEST:]
+    return False
 
 
 def _read_recbole(path: Path) -> pa.Table:
     """Read a RecBole "atomic" file: tab-separated, columns named `name:type`."""
     with _open(path) as file:
-        header = file.readline().decode().rstrip("\r\n").split("\t")
+        header = file.readline().decode("utf-8-sig").rstrip("\r\n").split("\t")
         rows = file.read()
     names = [name.partition(":")[0] for name in header]
     numeric = {name.partition(":")[0] for name in header if name.endswith(":float")}
@@ -185,6 +229,8 @@ def _read_json(path: Path) -> pa.Table:
     """Read JSON lines; Amazon's review and meta files are known by their fields."""
     with _open(path) as file:
         first = file.readline().decode("utf-8", errors="replace")
+    if first.startswith("["):
+        return _read_json_list(path)
     if '"reviewerID"' in first and '"asin"' in first:
         options = pa.json.ParseOptions(
             explicit_schema=AMAZON_REVIEW, unexpected_field_behavior="ignore"
@@ -195,6 +241,18 @@ def _read_json(path: Path) -> pa.Table:
         return _read_amazon_meta(path)
     with _open(path) as file:
         return pa.json.read_json(file)
+
+
+def _read_json_list(path: Path) -> pa.Table:
+    """Read one JSON list of objects, as pandas' `to_json(orient="records")` writes it."""
+    with _open(path) as file:
+        try:
+            rows = json.load(file)
+        except ValueError as error:
+            raise DataError(f"{path} is not JSON: {error}", "Write one object per line.") from error
+    if not all(isinstance(row, dict) for row in rows):
+        raise DataError(f"{path} is not a list of objects.", "Write one object per line.")
+    return pa.Table.from_pylist(rows)
 
 
 def _is_amazon_meta(line: str) -> bool:
@@ -227,9 +285,13 @@ def _amazon_records(path: Path) -> Iterator[dict[str, Any]]:
 def _category_text(record: dict[str, Any]) -> str | None:
     """Join category paths: `A > B > C`, several paths by ` ; `.
 
-    2014 files have a list of paths (`categories`), 2018 files one path (`category`).
+    2014 files have a list of paths (`categories`), 2018 files one path (`category`); in other files
+    a path may also be a word.
     """
     paths = record.get("categories") or [record.get("category") or []]
+    if isinstance(paths, str) or all(isinstance(path, str) for path in paths):
+        paths = [paths]
+    paths = [[path] if isinstance(path, str) else path for path in paths]
     return " ; ".join(" > ".join(map(str, path)) for path in paths if path) or None
 
 

@@ -63,7 +63,7 @@ def test_ids_alone() -> None:
         ),
         ({"item_id": pa.array([], pa.string())}, {}, "has no rows"),
         ({"item_id": ["a"], "title": ["x"]}, {"text": ["titel"]}, "has no column 'titel'"),
-        ({"item_id": ["a"], "tags": [["x"]]}, {"text": ["tags"]}, "'tags', holds list<"),
+        ({"item_id": ["a"], "tags": [{"x": 1}]}, {"text": ["tags"]}, "'tags', holds struct<"),
     ],
 )
 def test_bad_tables_are_refused(
@@ -75,6 +75,29 @@ def test_bad_tables_are_refused(
         Catalogue.from_table(path, **options)
     assert str(path) in caught.value.problem
     assert caught.value.remedy
+
+
+def test_numbers_as_titles_and_lists_of_words_are_text() -> None:
+    table = pa.table(
+        {"id": [7, 8], "year": [1917, 2006], "title": [1917, 300], "tags": [["War"], ["A", "B"]]}
+    )
+    catalogue = Catalogue.from_table(table)
+    assert catalogue.ids.to_pylist() == [7, 8]  # called "id" alone
+    assert catalogue.fields.to_pydict() == {"title": ["1917", "300"], "tags": ["War", "A ; B"]}
+
+
+def test_new_items_with_ids_of_another_kind_are_refused() -> None:
+    with pytest.raises(DataError, match="cannot be int64"):
+        Catalogue.of_ids(pa.array([1, 2])).append(Catalogue.of_ids(pa.array(["n1"])))
+
+
+def test_the_hash_is_of_order_and_text() -> None:
+    hashes = {
+        Catalogue.from_table(pa.table({"item_id": ids, "title": titles})).sha256
+        for ids, titles in ((["a", "b"], ["x", "y"]), (["b", "a"], ["y", "x"]),
+                            (["a", "b"], ["x", "z"]), (["a", "b"], ["x", "y"]))
+    }  # fmt: skip
+    assert len(hashes) == 3
 
 
 def test_lookup_gives_minus_one_for_unknown_ids() -> None:

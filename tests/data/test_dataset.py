@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError
 
 LOG = {
     "user_id": ["u", "u", "u", "v", "v"],
@@ -82,8 +82,8 @@ def test_integer_ids_may_differ_in_width(ours: pa.DataType, theirs: pa.DataType)
 
 
 def test_ids_of_two_kinds_are_refused() -> None:
-    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1, 2, 3]))
-    with pytest.raises(DataError, match="string in the interactions and int64 in the items"):
+    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1.5, 2.5, 3.5]))
+    with pytest.raises(DataError, match="string in the interactions and double in the items"):
         Dataset.from_tables(pa.table(LOG), items)
 
 
@@ -98,3 +98,18 @@ def test_an_unusable_items_file_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table(ITEMS).slice(0, 0), path)
     with pytest.raises(DataError, match=r"films\.parquet has no rows"):
         Dataset.from_tables(pa.table(LOG), path)
+
+
+def test_numbers_in_one_table_are_found_as_text_in_the_other() -> None:
+    log = pa.table({"user_id": [1, 1], "item_id": [10, 20], "timestamp": [1, 2]})
+    items = pa.table({"item_id": ["20", "10", "x1"], "title": ["B", "A", "C"]})
+    data = Dataset.from_tables(log, items, candidates="catalogue")
+    assert data.catalogue.ids.to_pylist() == ["20", "10", "x1"]
+    assert data.interactions.items.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize("wrong", [{"duplicates": "drop"}, {"candidates": "all"}])
+def test_settings_that_do_not_exist_are_refused(wrong: dict[str, Any]) -> None:
+    log = pa.table({"user_id": [1, 1], "item_id": [10, 20], "timestamp": [1, 2]})
+    with pytest.raises(ConfigError, match=f"{next(iter(wrong))} is"):
+        Dataset.from_tables(log, **wrong)

@@ -258,3 +258,11 @@ def test_the_hash_of_the_users_says_which_they_are_and_in_which_order() -> None:
     assert log_of([*rows, ("u", "b", 4)]).users_sha256 == log.users_sha256
     for other in (rows[::-1], rows[:2]):
         assert log_of(other).users_sha256 != log.users_sha256
+
+
+def test_an_empty_id_is_refused_with_its_row() -> None:
+    table = pa.table(
+        {"user_id": ["a", "", "b"], "item_id": ["x", "y", "z"], "timestamp": [1, 2, 3]}
+    )
+    with pytest.raises(DataError, match=r"'user_id', row 1 .*the id is empty"):
+        Interactions.from_table(table)

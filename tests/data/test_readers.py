@@ -177,7 +177,7 @@ def test_amazon_meta_names_the_broken_line(tmp_path: Path) -> None:
     [
         ("log.xlsx", b"PK", "the format '.xlsx' is not known"),
         ("log.csv", b"", "is empty"),
-        ("log.csv.gz", gzip.compress(b""), "cannot be read as .csv.gz: Empty CSV file"),
+        ("log.csv.gz", gzip.compress(b"", mtime=0), "cannot be read as .csv.gz: Empty CSV file"),
         ("log.csv.gz", gzip.compress(CSV.encode() * 500)[:-50], "cannot be read as .csv.gz"),
         ("log.jsonl.gz", gzip.compress(LINES.encode() * 500)[:-50], "cannot be read as .jsonl.gz"),
         ("log.csv.gz", CSV.encode(), "cannot be read as .csv.gz"),
@@ -221,3 +221,48 @@ def test_what_is_no_table() -> None:
 def test_uuids_become_their_bytes() -> None:
     uuids = pa.array([b"a" * 16, None], pa.uuid())
     assert read_table(pa.table({"id": uuids}))["id"].to_pylist() == [b"a" * 16, None]
+
+
+@pytest.mark.parametrize("ending", [".csv", ".tsv", ".csv.gz"])
+def test_leading_zeros_are_kept(tmp_path: Path, ending: str) -> None:
+    rows = ["item_id,n", "0012,5", "12,6", "7,-08"]
+    text = "\n".join(rows).replace(",", "\t" if "tsv" in ending else ",").encode()
+    path = tmp_path / f"log{ending}"
+    path.write_bytes(gzip.compress(text) if ending.endswith("gz") else text)
+    assert read_table(path).to_pydict() == {
+        "item_id": ["0012", "12", "7"], "n": ["5", "6", "-08"]
+    }  # fmt: skip
+    path.write_bytes(gzip.compress(b"a,b\n10,0\n") if ending.endswith("gz") else b"a,b\n10,0\n")
+    if "tsv" not in ending:
+        assert read_table(path).to_pydict() == {"a": [10], "b": [0]}
+
+
+def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_bytes("item_id,title\n1,Am\u00e9lie\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"'title': the text is not UTF-8[\s\S]*CSV UTF-8"):
+        read_table(path)
+
+
+def test_a_json_list_is_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "items.json"
+    path.write_text('[{"item_id": 1, "title": "A"}, {"item_id": 2, "title": "B"}]')
+    assert read_table(path).to_pydict() == {"item_id": [1, 2], "title": ["A", "B"]}
+    path.write_text("[1, 2]")
+    with pytest.raises(DataError, match="not a list of objects"):
+        read_table(path)
+    path.write_text('[{"item_id": 1}')
+    with pytest.raises(DataError, match="is not JSON"):
+        read_table(path)
+
+
+def test_categories_that_are_words_stay_words(tmp_path: Path) -> None:
+    path = tmp_path / "items.jsonl"
+    path.write_text('{"asin": "a", "category": "Toys"}\n{"asin": "b", "categories": ["A", "B"]}\n')
+    assert read_table(path)["categories"].to_pylist() == ["Toys", "A > B"]
+
+
+def test_two_columns_of_one_name_are_refused() -> None:
+    table = pa.table([pa.array([1]), pa.array([2])], names=["item_id", "item_id"])
+    with pytest.raises(DataError, match="Two columns are called 'item_id'"):
+        read_table(table)
