@@ -170,7 +170,9 @@ def describe_items(
     DataError
         See `Catalogue.append`; or when vectors are needed and not given, or of another width.
     """
-    added = Catalogue.from_arrow(read_table(items), None, None, name_of(items))
+    table = read_table(items)
+    known = [name for name in catalogue.fields.column_names if name in table.column_names]
+    added = Catalogue.from_arrow(table, None, known or None, name_of(items))
     whole = catalogue.append(added)
     new = whole.take(np.arange(len(catalogue), len(whole)))
     if brought and vectors is None:

@@ -76,6 +76,19 @@ def test_added_items_are_recommended_where_their_text_belongs(without_new, tmp_p
     assert again.ids == found.ids and again.titles == found.titles
 
 
+def test_new_items_keep_the_numbers_among_their_text(small_ring: Dataset):
+    items = pa.table(
+        {"item_id": small_ring.catalogue.ids, "title": ["x"] * 20, "year": list(range(1990, 2010))}
+    )
+    log = pa.table({"user_id": [1, 1, 1], "item_id": ["i01", "i02", "i03"], "timestamp": [1, 2, 3]})
+    data = Dataset.from_tables(log, items, text=["title", "year"], candidates="catalogue")
+    model = untrained(data, preset())
+    model.brought = True
+    new = pa.table({"item_id": ["new"], "title": ["y"], "year": [2024]})
+    model.add_items(new, vectors=np.zeros((1, 16), np.float32))
+    assert model.catalogue.records()[-1] == {"title": "y", "year": "2024"}
+
+
 def test_old_items_keep_their_scores_when_others_are_added(without_new, tmp_path: Path):
     model = Recommender.load(without_new.save(tmp_path / "run"))
     before = model.recommend([["i04", "i05"]], k=57, include_seen=True)

@@ -37,6 +37,8 @@ def as_numbers(column: pa.ChunkedArray, where: str) -> npt.NDArray[Any]:
         column = _parse_text(column, where)
     if pa.types.is_integer(column.type):
         return np.asarray(column.to_numpy(), np.int64)
+    if pa.types.is_decimal(column.type):
+        column = column.cast(pa.float64())
     if pa.types.is_floating(column.type):
         return _whole_if_possible(column.to_numpy().astype(np.float64), where)
     if pa.types.is_temporal(column.type) and not pa.types.is_time(column.type):

@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ def numbers(values: list[Any], kind: pa.DataType | None = None) -> np.ndarray:
         ([3, 1], pa.uint64(), [3, 1]),
         ([3.0, 1.0], None, [3, 1]),
         (["3", "1"], None, [3, 1]),
+        ([Decimal("3.0"), Decimal("1.0")], pa.decimal128(9, 1), [3, 1]),
         (["3.0", "1"], None, [3, 1]),
         (["2024-05-31T12:00:00"], None, [NOON]),
         (["2024-05-31 12:00:00.000000"], None, [NOON]),
