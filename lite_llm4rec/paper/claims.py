@@ -10,6 +10,7 @@ from typing import Any
 from lite_llm4rec.paper.pairs import PAIRS, Pair
 from lite_llm4rec.paper.published import FIGURE_2, METRICS, TABLE_1, TABLE_2, TABLE_4, TABLE_5
 from lite_llm4rec.paper.rows import place
+from lite_llm4rec.paper.timing import ratio
 from lite_llm4rec.records import read_folder
 
 YES, NO, PART = "reproduced", "not reproduced", "in part"
@@ -121,10 +122,10 @@ def _ratio(
 
     def judge(evidence: Evidence) -> Finding:
         cell = evidence.cell(exhibit, "ml-1m", "time")
-        times = cell["values"] if cell else {}
-        if cell is None or slow not in times or fast not in times:
+        turns = cell["turns"] if cell else {}
+        if cell is None or slow not in turns or fast not in turns:
             return WAITING, f"paper: {paper:.0f}×"
-        ours = times[slow] / times[fast]
+        ours = ratio(turns[slow], turns[fast]).median
         less = NO if "gpu" in cell["machine"] else ON_CPU
         found = f"{ours:.0f}× on {place(cell)} (paper: {paper:.0f}×)"
         return (YES if ours >= enough else less), found

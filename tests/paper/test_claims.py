@@ -35,8 +35,9 @@ def verdict(records: Path, says: str) -> str:
 @pytest.mark.parametrize(("lite", "found"), [(1.0, YES), (10.0, ON_CPU)])
 def test_a_ratio_is_judged(tmp_path: Path, lite: float, found: str):
     values = {"POD": 300.0, "Lite-LLM4Rec": lite}
+    turns = {"POD": [100.0, 300.0, 900.0], "Lite-LLM4Rec": [lite] * 3}
     path = tmp_path / "table5" / "ml-1m.time.json"
-    write_values(path, values, {"dataset": "ml-1m", "row": "time"})
+    write_values(path, values, {"dataset": "ml-1m", "row": "time", "turns": turns})
     assert verdict(tmp_path, "A batch is ranked") == found
 
 
