@@ -46,6 +46,7 @@ FILES = (
     CONFIG, MODEL, CATALOGUE, VECTORS,
     METRICS, CASES, CURVES, CARD, ITEM_LLM, TOKENIZER, EXPORT, INDEX,
 )  # fmt: skip
+LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
 _TAKE_ANOTHER = "Copy or train it again."
 
@@ -72,7 +73,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """See that a run folder may be written at `path`: nothing is there, or a run folder.
+    """See that a run folder may be written at `path`: nothing is there, or a run folder alone.
 
     Raises
     ------
@@ -86,7 +87,7 @@ def check_replaceable(path: Path) -> None:
     inside = sorted(found.name for found in path.iterdir())
     if inside and not (CONFIG in inside and "format_version" in _read_json(path / CONFIG)):
         raise StoreError(f"{path} exists and is not a run folder.", "Choose another folder.")
-    others = [name for name in inside if name not in FILES]
+    others = [name for name in inside if name not in (*FILES, *LEFT_BY_SYSTEMS)]
     if others:
         raise StoreError(
             f"{path} would be replaced, and holds {others[0]}, which is not a run's.",
