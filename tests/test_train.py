@@ -5,6 +5,7 @@ import sys
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +18,7 @@ from lite_llm4rec.errors import ConfigError, TrainingError
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.train import Task, fit, learning_rate_factor
-from lite_llm4rec.training_callbacks import Progress
+from lite_llm4rec.training_callbacks import Budget, Progress, Resume
 from tests.models.test_causal import make as make_causal
 from tests.models.test_lite import make
 
@@ -222,6 +223,21 @@ def test_a_linear_schedule_falls_to_nothing_within_the_budget(ring: Dataset, tmp
     assert fitted.cut
     assert max(rates) > 0.009 and rates[-1] < 0.002
     assert rates == sorted(rates, reverse=True)
+
+
+def test_the_time_before_a_resume_counts_for_the_schedule_at_once():
+    class Module:
+        device, time_spent = "cpu", 0.0
+
+    class Strategy:
+        def reduce(self, value: torch.Tensor, reduce_op: str) -> torch.Tensor:
+            return value
+
+    clock = Resume(Path("unused"), 60.0)
+    clock.load_state_dict({"seconds": 50.0})
+    trainer, module = SimpleNamespace(strategy=Strategy()), Module()
+    Budget(100.0, clock).on_train_start(trainer, module)
+    assert 0.5 <= module.time_spent < 0.51
 
 
 def test_early_stop_counts_validations(ring: Dataset, tmp_path: Path):

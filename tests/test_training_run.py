@@ -3,6 +3,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lite_llm4rec import stages, store
@@ -95,6 +96,11 @@ def test_an_interrupted_run_of_other_settings_is_not_taken_over(
     data = Dataset.from_tables(*ring_tables(41, 20, 6, seed=0), name="small-ring")
     with pytest.raises(ConfigError, match="sequences_sha256 was"):
         run(data, preset, out)
+    rows = np.arange(len(small_ring.catalogue))[::-1].copy()
+    log, items = small_ring.interactions, small_ring.catalogue
+    reordered = Dataset.align("small-ring", log, items.take(rows), "interacted")
+    with pytest.raises(ConfigError, match="catalogue_sha256 was"):
+        run(reordered, preset, out)
     assert state.is_dir() and not out.exists()
     run(small_ring, other, out, restart=True)
     assert Recommender.load(out).preset == other

@@ -24,7 +24,7 @@ from lite_llm4rec.serve.problems import NoKey, Problem, Unavailable, as_problem
 from lite_llm4rec.serve.routes import asking, catalogue, operations, users
 from lite_llm4rec.serve.service import Service
 from lite_llm4rec.serve.settings import Settings, is_key
-from lite_llm4rec.serve.store import open_database
+from lite_llm4rec.serve.store import open_database, reason
 from lite_llm4rec.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
@@ -139,7 +139,7 @@ async def _refuse_plainly(_: Request, error: Any) -> JSONResponse:
 
 
 async def _refuse_without_database(_: Request, error: Any) -> JSONResponse:
-    log.error("the database failed", extra={"problem": str(error)[:500]})
+    log.error("the database failed", extra={"problem": reason(error)})
     return _answer(
         Unavailable(
             "The database does not answer.",

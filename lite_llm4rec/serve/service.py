@@ -28,7 +28,7 @@ from lite_llm4rec.serve.served import (
     similar_all,
 )
 from lite_llm4rec.serve.settings import Settings
-from lite_llm4rec.serve.store import ping
+from lite_llm4rec.serve.store import ping, reason
 from lite_llm4rec.serve.texts import AskedText, TextEncoder, encode_all, nearest
 
 Answer = TypeVar("Answer")
@@ -276,8 +276,10 @@ class Service:
         while True:
             try:
                 await what()
-            except Exception as error:  # a database that is away comes back
-                log.warning(f"{what.__name__} failed", extra={"problem": str(error)[:500]})
+            except exc.SQLAlchemyError as error:  # a database that is away comes back
+                log.warning(f"{what.__name__} failed", extra={"problem": reason(error)})
+            except Exception:
+                log.exception(f"{what.__name__} failed")
             await asyncio.sleep(seconds)
 
     def _show_catalogue(self) -> None:

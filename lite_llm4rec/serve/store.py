@@ -7,7 +7,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
 from sqlalchemy import Engine, NullPool, create_engine, event, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 
@@ -44,9 +44,9 @@ def open_database(url: str) -> Engine:
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "postgres", "PostgreSQL") from error
     except (DBAPIError, OSError) as error:
-        reason = error.orig if isinstance(error, DBAPIError) else error
+        cause = error.orig if isinstance(error, DBAPIError) else error
         raise StoreError(
-            f"The database cannot be opened: {str(reason).strip()}",
+            f"The database cannot be opened: {str(cause).strip()}",
             "Check its address, its rights and the room on the disk.",
         ) from error
     except CommandError as error:
@@ -84,6 +84,11 @@ def ping(engine: Engine) -> None:
     """Ask the database for a sign of life."""
     with engine.connect() as connection:
         connection.execute(text("SELECT 1"))
+
+
+def reason(error: SQLAlchemyError) -> str:
+    """Say what went wrong, for a log: the first line, as PostgreSQL's next ones show the row."""
+    return str(error).split("\n", 1)[0]
 
 
 def _engine(url: str) -> Engine:

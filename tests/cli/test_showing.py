@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet
 
-from tests.cli.conftest import run
+from tests.cli.conftest import assert_refused, run
 from tests.conftest import ring_tables
 
 
@@ -25,3 +25,9 @@ def test_reproduce_goes_on_after_a_failure_and_says_so(tmp_path: Path):
     counted = json.loads((records / "table3" / "ml-1m.statistics.json").read_text())
     assert counted["values"]["users"] == 40
     assert "failed: No such model folder" in (tmp_path / "pages" / "redundancy.md").read_text()
+
+
+def test_the_demo_overwrites_nobodys_tables(tmp_path: Path):
+    (tmp_path / "interactions.parquet").write_bytes(b"work of years")
+    assert_refused(run("demo", "--out", tmp_path), "holds what the demo did not make")
+    assert (tmp_path / "interactions.parquet").read_bytes() == b"work of years"

@@ -4,12 +4,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, insert, text
+from sqlalchemy.exc import SQLAlchemyError
 
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 from lite_llm4rec.serve.changes import Change, append, read_after
-from lite_llm4rec.serve.store import open_database, ping
-from lite_llm4rec.serve.tables import metadata
+from lite_llm4rec.serve.store import open_database, ping, reason
+from lite_llm4rec.serve.tables import events, metadata
 
 
 def test_the_migrations_make_the_tables(database: Engine):
@@ -66,3 +67,11 @@ def test_changes_come_back_as_they_were_in_order(database: Engine):
     assert [(one.kind, one.item) for one in rest] == [("retire", "b"), ("restore", "b")]
     assert read_after(database, rest[0].number) == [rest[1]]
     assert read_after(database, rest[1].number) == []
+
+
+def test_what_is_logged_of_an_error_names_no_users(database: Engine):
+    row = {"user_id": "secret-user", "item_id": None, "time": 1.0}
+    with pytest.raises(SQLAlchemyError) as failed, database.begin() as connection:
+        connection.execute(insert(events), [row])
+    assert "item_id" in reason(failed.value)
+    assert "secret-user" not in reason(failed.value)
