@@ -73,7 +73,9 @@ def recommend(
     if title:
         histories.append([recommender.find(words) for words in title])
     if bool(histories) == (interactions is not None):
-        raise LiteLLM4RecError("Name a history.", "--history ID,ID or --title or --interactions")
+        raise LiteLLM4RecError(
+            "Name histories in one way.", "--history ID,ID and --title WORDS, or --interactions"
+        )
     if interactions is not None:
         histories = Interactions.from_table(interactions, user=user, item=item, time=time)
     stream = recommender.recommend_stream(

@@ -68,7 +68,9 @@ def test_json_is_one_document_however_many_histories(folder: Path, tmp_path: Pat
 def test_recommend_that_cannot_work(folder: Path, world: World, tmp_path: Path):
     assert_refused(run("recommend", folder, "--history", "i03,nope"), "'nope'", "--drop-unknown")
     assert_refused(run("recommend", folder, "--title", "Nothing"), "No title contains 'Nothing'")
-    assert_refused(run("recommend", folder), "Name a history.")
+    assert_refused(run("recommend", folder), "in one way")
+    both = run("recommend", folder, "--history", "i01", "--interactions", "log.csv")
+    assert_refused(both, "in one way")
     assert_refused(run("recommend", folder, "--history", "i03", "--k", 0), "k must be at least 1")
     for no_run in (tmp_path, tmp_path / "none"):
         assert_refused(run("recommend", no_run, "--history", "i03"), "is not a run folder")
