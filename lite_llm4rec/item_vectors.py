@@ -149,6 +149,7 @@ def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
 
 def describe_items(
     items: Any,
+    items_id: str | None,
     catalogue: Catalogue,
     vectors: npt.NDArray[np.float32] | None,
     brought: bool,
@@ -172,7 +173,7 @@ def describe_items(
     """
     table = read_table(items)
     known = [name for name in catalogue.fields.column_names if name in table.column_names]
-    added = Catalogue.from_arrow(table, None, known or None, name_of(items))
+    added = Catalogue.from_arrow(table, items_id, known or None, name_of(items))
     whole = catalogue.append(added)
     new = whole.take(np.arange(len(catalogue), len(whole)))
     if brought and vectors is None:

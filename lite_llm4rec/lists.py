@@ -146,3 +146,16 @@ def _checked(history: Any) -> Sequence[Any]:
 
 def _repeat(values: list[Any], lengths: list[int]) -> list[Any]:
     return [value for value, length in zip(values, lengths, strict=True) for _ in range(length)]
+
+
+def as_ids(ids: Sequence[Any]) -> list[Any]:
+    """Take a list of ids, and no single one.
+
+    Raises
+    ------
+    DataError
+        On text, which is a sequence as well.
+    """
+    if isinstance(ids, str | bytes):
+        raise DataError(f"Ids should be a list, not {ids!r}.", f"Write [{ids!r}].")
+    return list(ids)

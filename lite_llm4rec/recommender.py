@@ -16,35 +16,27 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
-from lite_llm4rec.errors import ConfigError, DataError, nearest
+from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
-from lite_llm4rec.item_vectors import (
-    check_vectors,
-    describe_items,
-)
+from lite_llm4rec.item_changes import ItemChanges
+from lite_llm4rec.item_vectors import check_vectors
 from lite_llm4rec.kept_matrix import KeptMatrix
-from lite_llm4rec.lists import Recommendations, as_lists, item_numbers
+from lite_llm4rec.lists import Recommendations, as_ids, as_lists, item_numbers
 from lite_llm4rec.machine import Machine
-from lite_llm4rec.models import CausalLLM4Rec, ExportedModel, SequenceModel
-from lite_llm4rec.models.item_table import ItemTable
+from lite_llm4rec.models import SequenceModel
 from lite_llm4rec.neighbours import compared_vectors
-from lite_llm4rec.preset import (
-    Preset,
-    load_preset,
-    preset_for,
-    preset_split,
-)
+from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
-from lite_llm4rec.run_folder import Run, read_run, write_run
+from lite_llm4rec.run_folder import read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
 
 USERS = 1000  # that an index is made to fit
 EMPTY_HISTORY = "empty history: the most popular items"
 
 
-class Recommender(Run):
+class Recommender(ItemChanges):
     """A trained model with its catalogue; `Run` says what it holds.
 
     Made by `Recommender.fit` or `Recommender.load`.
@@ -261,7 +253,7 @@ class Recommender(Run):
         """
         _check_k(k)
         matrix = compared_vectors(self, by)
-        numbers = torch.from_numpy(self.catalogue.numbers(_as_ids(items)))
+        numbers = torch.from_numpy(self.catalogue.numbers(as_ids(items)))
         itself = Seen(torch.arange(len(numbers)), numbers)
         allowed = torch.from_numpy(~self.retired)
         found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself, allowed)
@@ -276,84 +268,6 @@ class Recommender(Run):
             When no title or several match.
         """
         return self.ids[find_title(self.titles, words)]
-
-    def add_items(
-        self, items: Any, *, vectors: npt.NDArray[np.float32] | None = None, device: str = "cpu"
-    ) -> int:
-        """Make new items recommendable by their text, without training.
-
-        Parameters
-        ----------
-        items : path or table
-            Ids and the text columns of the training's items table; see `read_table`.
-        vectors : numpy.ndarray, optional
-            (n, text width) the items' vectors: needed where the model was trained on brought
-            ones, else encoded here.
-
-        Returns
-        -------
-        int
-            How many were added.
-
-        Raises
-        ------
-        DataError
-            When an item is in the catalogue already, or has no text at all.
-        ConfigError
-            When this model cannot score an item by its text.
-        """
-        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
-            raise ConfigError(
-                f"A {self.preset.model.kind} model cannot score items that it never learnt.",
-                "Train one that reads text with a tied head: the default preset does.",
-            )
-        catalogue, encoded = describe_items(
-            items, self.catalogue, vectors, self.brought, self.preset, self.vectors.shape[1], device
-        )
-        self.model.add_items(torch.from_numpy(encoded))
-        if self.index is not None:
-            self.index.grow(self.model.item_matrix().detach())
-        added = catalogue.take(np.arange(len(self.catalogue), len(catalogue)))
-        self._ids, self._titles = self.ids + added.ids.to_pylist(), self.titles + added.titles()
-        self.catalogue = catalogue
-        self.vectors = np.concatenate([self.vectors, encoded])
-        self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
-        self.retired = np.concatenate([self.retired, np.zeros(len(encoded), bool)])
-        return len(encoded)
-
-    @property
-    def reads_text(self) -> bool:
-        """Whether it knows an item in a history by its text, so that any text can be in one."""
-        if not self.preset.reads_text:
-            return False
-        if isinstance(self.model, ExportedModel):
-            return self.model.reads_text
-        table = getattr(self.model, "items", None)
-        return isinstance(table, ItemTable) and table.vectors is not None
-
-    @property
-    def takes_items(self) -> bool:
-        """Whether new items can be added."""
-        return isinstance(self.model, CausalLLM4Rec | ExportedModel) and self.model.scores_text
-
-    def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
-        """Recommend these items no more, or again with `back`; histories may still hold them."""
-        self.retired[self.catalogue.numbers(_as_ids(ids))] = not back
-
-    @property
-    def cold_offset(self) -> float:
-        """What is added to the scores of items without training; may be set. 0 is no change."""
-        return float(getattr(self.model, "cold_offset", 0.0))
-
-    @cold_offset.setter
-    def cold_offset(self, value: float) -> None:
-        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
-            raise ConfigError(
-                f"A {self.preset.model.kind} model does not score cold items.",
-                "Train one that reads text with a tied head: the default preset does.",
-            )
-        self.model.set_cold_offset(value)
-        self.index = None  # its cells are of other item vectors
 
     @torch.no_grad()
     def build_index(self, dataset: Dataset | None = None, recall: float = 0.99) -> IndexFacts:
@@ -471,12 +385,6 @@ class Recommender(Run):
             scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
             notes=notes,
         )
-
-
-def _as_ids(ids: Sequence[Any]) -> list[Any]:
-    if isinstance(ids, str | bytes):
-        raise DataError(f"Ids should be a list, not {ids!r}.", f"Write [{ids!r}].")
-    return list(ids)
 
 
 def _check_k(k: int) -> None:

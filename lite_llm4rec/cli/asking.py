@@ -114,19 +114,20 @@ def similar(
 def add_items(
     run: option.Run,
     items: Annotated[Path, typer.Option(help="Table of the new items: id and text.")],
+    items_id: option.ItemsId = None,
     as_json: option.Json = False,
 ) -> None:
     """Make new items recommendable by their text, within seconds and without training."""
     from lite_llm4rec.recommender import Recommender
 
     recommender = Recommender.load(run)
-    added = recommender.add_items(items)
+    added = recommender.add_items(items, items_id=items_id)
     recommender.save(run)
     total = len(recommender.catalogue)
     if as_json:
         print_json({"added": added, "items": total})
     else:
-        console.print(f"{run}: {added:,} items added, {total:,} in all.")
+        console.print(f"{run}: {added:,} {'item' if added == 1 else 'items'} added, {total:,} in all.")
 
 
 def retire_items(

@@ -20,6 +20,7 @@ def export(
     items: option.Items = None,
     user: option.User = None,
     item: option.Item = None,
+    items_id: option.ItemsId = None,
     time: option.Time = None,
     text: option.Text = None,
     duplicates: option.Duplicates = "keep",
@@ -49,7 +50,8 @@ def export(
     set_threads(threads)
     dataset = option.read_optional_dataset(
         data, interactions, items, root, candidates,
-        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+        user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
+        core=core,
     )  # fmt: skip
     report = exporting.export(
         Recommender.load(run), out, precision=precision, runtime=runtime,  # type: ignore[arg-type]
@@ -72,6 +74,7 @@ def index(
     items: option.Items = None,
     user: option.User = None,
     item: option.Item = None,
+    items_id: option.ItemsId = None,
     time: option.Time = None,
     text: option.Text = None,
     duplicates: option.Duplicates = "keep",
@@ -92,7 +95,8 @@ def index(
     set_threads(threads)
     dataset = option.read_optional_dataset(
         data, interactions, items, root, candidates,
-        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+        user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
+        core=core,
     )  # fmt: skip
     recommender = Recommender.load(run)
     facts = recommender.build_index(dataset, recall)

@@ -22,6 +22,9 @@ Interactions = Annotated[
 Items = Annotated[Path | None, typer.Option(help=f"Table of items: id and text. {_TABLE}")]
 User = Annotated[str | None, typer.Option(help="Name of the user column.")]
 Item = Annotated[str | None, typer.Option(help="Name of the item column.")]
+ItemsId = Annotated[
+    str | None, typer.Option(help="Name of the items table's id column, where unlike --item.")
+]
 Time = Annotated[str | None, typer.Option(help="Name of the time column.")]
 Text = Annotated[
     str | None, typer.Option(help="Text columns, comma-separated, the title first. Default: all.")

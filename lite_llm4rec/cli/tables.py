@@ -16,6 +16,7 @@ def doctor(
     data: option.Data = None,
     user: option.User = None,
     item: option.Item = None,
+    items_id: option.ItemsId = None,
     time: option.Time = None,
     text: option.Text = None,
     root: option.Root = None,
@@ -36,7 +37,7 @@ def doctor(
     elif log is None:
         raise LiteLLM4RecError("Name a table to look at.", "--interactions FILE, or --data NAME")
     columns = text.split(",") if text else None
-    report = examine(log, things, user=user, item=item, time=time, text=columns)
+    report = examine(log, things, user=user, item=item, items_id=items_id, time=time, text=columns)
     print_json(report.to_dict()) if as_json else show_report(console, report)
     raise typer.Exit(0 if report.ok else 1)
 
@@ -48,6 +49,7 @@ def prepare(
     data: option.Data = None,
     user: option.User = None,
     item: option.Item = None,
+    items_id: option.ItemsId = None,
     time: option.Time = None,
     text: option.Text = None,
     duplicates: option.Duplicates = "keep",
@@ -62,7 +64,8 @@ def prepare(
 
     dataset = option.read_dataset(
         data, interactions, items, root, candidates,
-        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+        user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
+        core=core,
     )  # fmt: skip
     facts = write_prepared(dataset, out, name or dataset.name)
     if as_json:

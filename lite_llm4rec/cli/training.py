@@ -26,6 +26,7 @@ def train(
     items: option.Items = None,
     user: option.User = None,
     item: option.Item = None,
+    items_id: option.ItemsId = None,
     time: option.Time = None,
     text: option.Text = None,
     duplicates: option.Duplicates = "keep",
@@ -70,7 +71,8 @@ def train(
         load_preset(preset, set_, seed)  # a wrong setting is told before the data are read
     dataset = option.read_dataset(
         data, interactions, items, root, candidates,
-        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+        user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
+        core=core,
     )  # fmt: skip
     if init_from is not None and preset in families():
         chosen, why = read_preset(init_from, set_ or [], seed), f"The settings of {init_from}."
@@ -101,6 +103,7 @@ def evaluate(
     items: option.Items = None,
     user: option.User = None,
     item: option.Item = None,
+    items_id: option.ItemsId = None,
     time: option.Time = None,
     text: option.Text = None,
     duplicates: option.Duplicates = "keep",
@@ -127,7 +130,8 @@ def evaluate(
         raise LiteLLM4RecError(f"--part is '{part}'.", "valid or test")
     dataset = option.read_dataset(
         data, interactions, items, root, candidates,
-        user=user, item=item, time=time, text=text, duplicates=duplicates, core=core,
+        user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
+        core=core,
     )  # fmt: skip
     recommender = Recommender.load(run)
     seen_filter = None if keep_seen is None else not keep_seen

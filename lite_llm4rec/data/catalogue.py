@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lite_llm4rec.data.columns import find_column, text_columns, usual_name
+from lite_llm4rec.data.columns import id_column, text_columns
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError, UnknownItemError, at_row
 
@@ -35,7 +35,7 @@ class Catalogue:
 
     @classmethod
     def from_table(
-        cls, source: Any, *, item: str | None = None, text: Sequence[str] | None = None
+        cls, source: Any, *, items_id: str | None = None, text: Sequence[str] | None = None
     ) -> "Catalogue":
         """Read a table with one row per item; of repeated ids the first row counts.
 
@@ -43,8 +43,8 @@ class Catalogue:
         ----------
         source : path or table
             See `read_table`.
-        item : str, optional
-            The id column; by default the usual names are looked for.
+        items_id : str, optional
+            The id column; by default the usual names are looked for, `id` last.
         text : sequence of str, optional
             The columns that describe an item, the title first; by default all string columns.
 
@@ -53,15 +53,14 @@ class Catalogue:
         DataError
             On a missing column or id, an empty table, or a text column that is not text.
         """
-        return cls.from_arrow(read_table(source), item, text, name_of(source))
+        return cls.from_arrow(read_table(source), items_id, text, name_of(source))
 
     @classmethod
     def from_arrow(
-        cls, table: pa.Table, item: str | None, text: Sequence[str] | None, where: str
+        cls, table: pa.Table, items_id: str | None, text: Sequence[str] | None, where: str
     ) -> "Catalogue":
         """Do what `from_table` does for a table already read, called `where` in messages."""
-        alone = item is None and "id" in table.column_names and not usual_name(table, "item")
-        key = "id" if alone else find_column(table, "item", item, where)
+        key = id_column(table, items_id, where)
         if table[key].null_count:
             row = pc.index(table[key].is_null(), True).as_py()
             raise DataError(

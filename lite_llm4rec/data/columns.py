@@ -34,7 +34,9 @@ USUAL_NAMES = {
 }
 
 
-def find_column(table: pa.Table, role: str, named: str | None, where: str) -> str:
+def find_column(
+    table: pa.Table, role: str, named: str | None, where: str, preferred: Sequence[str] = ()
+) -> str:
     """Find the column that plays a role.
 
     Parameters
@@ -43,6 +45,8 @@ def find_column(table: pa.Table, role: str, named: str | None, where: str) -> st
         A key of `USUAL_NAMES`.
     named : str or None
         The caller's name for it; None looks for the usual names, in their order.
+    preferred : sequence of str
+        Of several usual names, one of these comes first.
 
     Raises
     ------
@@ -53,7 +57,8 @@ def find_column(table: pa.Table, role: str, named: str | None, where: str) -> st
         if named in table.column_names:
             return named
         raise DataError(f"{where} has no column '{named}'.", nearest(named, table.column_names))
-    usual = usual_name(table, role)
+    both = [name for name in table.column_names if name in preferred]
+    usual = usual_name(table.select(both), role) or usual_name(table, role)
     if usual is not None:
         return usual
     raise DataError(
@@ -66,6 +71,26 @@ def find_column(table: pa.Table, role: str, named: str | None, where: str) -> st
 def usual_name(table: pa.Table, role: str) -> str | None:
     """Give the first usual name of a role that a table has, None without any."""
     return next((name for name in USUAL_NAMES[role] if name in table.column_names), None)
+
+
+def id_column(table: pa.Table, named: str | None, where: str) -> str:
+    """Find the id in an items table, where it may be called just `id`.
+
+    Raises
+    ------
+    DataError
+        When the named column, or any usual one, is not there.
+    """
+    if named is not None:
+        return find_column(table, "item", named, where)
+    usual = usual_name(table, "item") or ("id" if "id" in table.column_names else None)
+    if usual is not None:
+        return usual
+    raise DataError(
+        f"{where} has no column that looks like the items' id; it has: "
+        f"{', '.join(table.column_names)}.",
+        'Name it: items_id="…" (on the command line --items-id …).',
+    )
 
 
 def text_columns(table: pa.Table, item: str, named: Sequence[str] | None, where: str) -> list[str]:

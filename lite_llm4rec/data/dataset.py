@@ -42,6 +42,7 @@ class Dataset:
         name: str = "given",
         user: str | None = None,
         item: str | None = None,
+        items_id: str | None = None,
         time: str | None = None,
         text: Sequence[str] | None = None,
         duplicates: Duplicates = "keep",
@@ -56,6 +57,9 @@ class Dataset:
             See `read_table`. Without `items`, ids are all that is known of an item.
         user, item, time, text : optional
             Column names; by default the usual ones are looked for.
+        items_id : str, optional
+            What the id is called in the items table; by default as in the interactions, where
+            that is given and the items table has it, else a usual name.
         duplicates : "keep", "first" or "last"
             See `Interactions.from_table`.
         core : int
@@ -72,16 +76,20 @@ class Dataset:
             raise ConfigError(
                 f"candidates is {candidates!r}.", nearest(str(candidates), get_args(Candidates))
             )
+        table = None if items is None else read_table(items)
         log = Interactions.from_table(
-            interactions, user=user, item=item, time=time, duplicates=duplicates
+            interactions,
+            user=user,
+            item=item,
+            time=time,
+            duplicates=duplicates,
+            items_columns=[] if table is None else table.column_names,
         )
         if core:
             log = log.k_core(core, core)
-        if items is None:
+        if table is None:
             return cls(name, log, Catalogue.of_ids(log.item_ids), "interacted")
-        # The items table may call its id otherwise than the interactions do.
-        table = read_table(items)
-        key = item if item in table.column_names else None
+        key = items_id or (item if item in table.column_names else None)
         catalogue = Catalogue.from_arrow(table, key, text, name_of(items))
         return cls.align(name, log, catalogue, candidates)
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from lite_llm4rec.data.doctor_items import examine_items
 from lite_llm4rec.data.doctor_log import examine_log
-from lite_llm4rec.data.doctor_report import Finding, Report
+from lite_llm4rec.data.doctor_report import Finding, Report, read_or_note
+from lite_llm4rec.data.readers import name_of
 
 __all__ = ["Finding", "Report", "examine"]
 
@@ -20,6 +21,7 @@ def examine(
     *,
     user: str | None = None,
     item: str | None = None,
+    items_id: str | None = None,
     time: str | None = None,
     text: Sequence[str] | None = None,
 ) -> Report:
@@ -31,12 +33,15 @@ def examine(
     ----------
     interactions, items : path or table
         See `read_table`.
-    user, item, time, text : optional
-        Column names; by default the usual ones are looked for.
+    user, item, items_id, time, text : optional
+        Column names, as in `Dataset.from_tables`; by default the usual ones are looked for.
     """
     report = Report([], [])
-    log = examine_log(interactions, {"user": user, "item": item, "time": time}, report)
-    if items is not None:
-        examine_items(items, item, text, log, report)
+    table = None if items is None else read_or_note(items, name_of(items), report)
+    columns = [] if table is None else table.column_names
+    log = examine_log(interactions, {"user": user, "item": item, "time": time}, columns, report)
+    if table is not None:
+        key = items_id or (item if item in columns else None)
+        examine_items(table, name_of(items), key, text, log, report)
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
     return report

@@ -1,27 +1,25 @@
 """The doctor's checks of the items table, and of the two tables together."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.data.columns import text_columns
+from lite_llm4rec.data.columns import id_column, text_columns
 from lite_llm4rec.data.doctor_report import (
     Bools,
     Finding,
     Report,
+    as_finding,
     column_or_note,
     count,
     counted,
     is_text,
     missing_findings,
     missing_ids,
-    read_or_note,
 )
 from lite_llm4rec.data.interactions import Interactions
-from lite_llm4rec.data.readers import name_of
 from lite_llm4rec.errors import DataError
 
 REPAIRS: dict[str, Callable[[pa.Array], pa.Array]] = {
@@ -34,19 +32,18 @@ HTML = r"</?[a-zA-Z][^>]*>|&[a-zA-Z]+;|&#\d+;"
 
 
 def examine_items(
-    source: Any,
-    item: str | None,
+    table: pa.Table,
+    where: str,
+    items_id: str | None,
     text: Sequence[str] | None,
     log: Interactions | None,
     report: Report,
 ) -> None:
-    """Examine the items table, and the two together where there is a log."""
-    where = name_of(source)
-    table = read_or_note(source, where, report)
-    if table is None:
-        return
-    key = column_or_note(table, "item", item if item in table.column_names else None, where, report)
-    if key is None:
+    """Examine the items table, called `where`, and the two together where there is a log."""
+    try:
+        key = id_column(table, items_id, where)
+    except DataError as error:
+        report.findings.append(as_finding("no_item_column", error))
         return
     missing = missing_ids(table[key])
     report.findings.extend(missing_findings(missing, "item", f"{where}, column '{key}'"))
@@ -62,6 +59,9 @@ def examine_items(
         return
     report.facts.append(("items in the items table", f"{len(catalogue):,}"))
     report.facts.append(("text fields", ", ".join(columns) or "none"))
+    others = [name for name in table.column_names if name not in (key, *columns)]
+    if others:
+        report.facts.append(("columns that are not read", ", ".join(others)))
     report.findings.extend(_id_checks(table.num_rows, catalogue))
     report.findings.extend(_text_checks(catalogue))
     if log is not None:
@@ -114,6 +114,16 @@ def _text_checks(catalogue: Catalogue) -> Iterator[Finding]:
     if empty.all():
         return
     yield from _shared_text_checks(catalogue, empty)
+    broken = pc.match_substring(catalogue.fields[0], "\n").fill_null(False).to_numpy()
+    if broken.any():
+        yield Finding(
+            "warning",
+            "line_breaks",
+            f"{counted(count(broken), 'item', 'have')} a line break in"
+            f" '{catalogue.fields.column_names[0]}', the first is"
+            f" {catalogue.ids[int(broken.argmax())].as_py()!r}.",
+            "Look there: in a CSV, a quotation mark that is not closed swallows the rows after it.",
+        )
     markup = pc.match_substring_regex(catalogue.fields[0], HTML).fill_null(False).to_numpy()
     if markup.any():
         yield Finding(

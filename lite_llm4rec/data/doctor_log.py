@@ -2,7 +2,7 @@
 
 import math
 import time as clock
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,13 +42,19 @@ KEEP_LAST = 'keep each user\'s last row per item: --duplicates last (in Python d
 UNIT_NAMES = {1_000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "nanoseconds"}
 
 
-def examine_log(source: Any, named: dict[str, str | None], report: Report) -> Interactions | None:
+def examine_log(
+    source: Any, named: dict[str, str | None], items_columns: Sequence[str], report: Report
+) -> Interactions | None:
     """Examine the interactions; return them as far as they can be read."""
     where = name_of(source)
     table = read_or_note(source, where, report)
     if table is None:
         return None
-    found = {role: column_or_note(table, role, name, where, report) for role, name in named.items()}
+    preferred = {"item": items_columns}
+    found = {
+        role: column_or_note(table, role, name, where, report, preferred.get(role, ()))
+        for role, name in named.items()
+    }
     names = {role: name for role, name in found.items() if name is not None}
     if "user" not in names or "item" not in names:
         return None

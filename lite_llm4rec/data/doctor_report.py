@@ -1,6 +1,6 @@
 """What the doctor's checks share: findings, the report, and reading that notes what fails."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -74,11 +74,16 @@ def read_or_note(source: Any, where: str, report: Report) -> pa.Table | None:
 
 
 def column_or_note(
-    table: pa.Table, role: str, named: str | None, where: str, report: Report
+    table: pa.Table,
+    role: str,
+    named: str | None,
+    where: str,
+    report: Report,
+    preferred: Sequence[str] = (),
 ) -> str | None:
     """Find a column; its absence becomes a finding."""
     try:
-        return find_column(table, role, named, where)
+        return find_column(table, role, named, where, preferred)
     except DataError as error:
         report.findings.append(as_finding(f"no_{role}_column", error))
         return None

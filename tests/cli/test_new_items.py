@@ -58,6 +58,15 @@ def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):
     assert run("retire-items", out, "--item", "i05", "--back", "--json").json == {"retired": 1}
 
 
+def test_new_items_may_have_ids_by_another_name(world: World, preset: Path, tmp_path: Path):
+    out, new = tmp_path / "run", tmp_path / "new.csv"
+    assert train(world, preset, out, "--set", "vector.epochs=1").status == 0
+    pyarrow.csv.write_csv(pa.table({"sku": ["n1"], "title": ["Thing i03"]}), new)
+    refused = run("add-items", out, "--items", new)
+    assert refused.status == 2 and "--items-id" in refused.err
+    assert "1 item added" in run("add-items", out, "--items", new, "--items-id", "sku").out
+
+
 def test_items_that_cannot_come(world: World, preset: Path, tmp_path: Path, folder: Path):
     out = tmp_path / "run"
     assert train(world, preset, out, "--set", "vector.epochs=1").status == 0

@@ -32,7 +32,7 @@ def test_rows_keep_their_order_and_the_title_comes_first() -> None:
 
 
 def test_named_columns_become_text_whatever_they_hold() -> None:
-    catalogue = Catalogue.from_table(ITEMS, item="year", text=["item_id", "year"])
+    catalogue = Catalogue.from_table(ITEMS, items_id="year", text=["item_id", "year"])
     assert catalogue.ids.to_pylist() == [1999, 2000, 2001]
     assert catalogue.records()[0] == {"item_id": "c", "year": "1999"}
 

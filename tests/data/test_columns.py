@@ -1,7 +1,7 @@
 import pyarrow as pa
 import pytest
 
-from lite_llm4rec.data.columns import find_column, text_columns
+from lite_llm4rec.data.columns import find_column, id_column, text_columns
 from lite_llm4rec.errors import DataError
 
 
@@ -28,6 +28,22 @@ def test_usual_names_are_known_in_their_order(
     role: str, names: tuple[str, ...], expected: str
 ) -> None:
     assert find_column(table(*names), role, None, "log") == expected
+
+
+def test_of_several_usual_names_the_one_that_both_tables_have() -> None:
+    log = table("asin", "parent_asin")
+    assert find_column(log, "item", None, "log", ["parent_asin", "title"]) == "parent_asin"
+    assert find_column(log, "item", None, "log", ["id", "title"]) == "asin"
+    assert find_column(log, "item", "asin", "log", ["parent_asin"]) == "asin"
+
+
+def test_the_id_of_an_items_table() -> None:
+    assert id_column(table("id", "title"), None, "items") == "id"
+    assert id_column(table("id", "asin"), None, "items") == "asin"
+    assert id_column(table("id", "sku"), "sku", "items") == "sku"
+    with pytest.raises(DataError, match="looks like the items' id; it has: sku, title") as caught:
+        id_column(table("sku", "title"), None, "items")
+    assert "--items-id" in caught.value.remedy
 
 
 def test_a_misspelt_column_gets_a_suggestion() -> None:

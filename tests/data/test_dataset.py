@@ -64,6 +64,23 @@ def test_the_items_table_may_call_its_id_otherwise() -> None:
     assert data.catalogue.titles() == ["Ay", "Cee", "x"]
 
 
+def test_both_tables_may_call_the_id_in_their_own_way() -> None:
+    log = pa.table(LOG).rename_columns(["user_id", "product", "timestamp"])
+    items = pa.table(ITEMS).rename_columns(["sku", *list(ITEMS)[1:]])
+    data = Dataset.from_tables(log, items, item="product", items_id="sku")
+    assert data.catalogue.titles() == ["Ay", "Cee", "x"]
+    with pytest.raises(DataError, match="looks like the items' id"):
+        Dataset.from_tables(log, items, item="product")
+
+
+def test_the_ids_column_that_both_tables_have_is_taken() -> None:
+    log = pa.table({"asin": ["1", "2", "3", "4", "5"], **LOG}).rename_columns(
+        ["asin", "user_id", "parent_asin", "timestamp"]
+    )
+    items = pa.table(ITEMS).rename_columns(["parent_asin", *list(ITEMS)[1:]])
+    assert Dataset.from_tables(log, items).catalogue.titles() == ["Ay", "Cee", "x"]
+
+
 def test_core_and_duplicates() -> None:
     data = Dataset.from_tables(pa.table(LOG), pa.table(ITEMS), core=2)
     assert titles_of_histories(data) == [["Cee", "Cee"]]

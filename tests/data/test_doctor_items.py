@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pyarrow as pa
 import pytest
 
@@ -96,6 +98,28 @@ def test_shared_text_counts_all_fields() -> None:
 def test_html(title: str) -> None:
     finding = only(examine(GOOD, items_of([*"xyz"], ["Ex", title, "1 < 2 & 3 > 2; AT&T"])), "html")
     assert finding.message == f"1 item has HTML in 'title', for example {title!r}."
+
+
+def test_a_quotation_mark_left_open_in_a_csv(tmp_path: Path) -> None:
+    path = tmp_path / "items.csv"
+    path.write_text('item_id,title,year\nx,"Open,1990\ny,Why,1991\nz,"Zed",1992\n')
+    report = examine(GOOD, path)
+    finding = found(report)["line_breaks"]
+    assert finding.message == "1 item has a line break in 'title', the first is 'x'."
+    assert "quotation mark" in finding.remedy
+
+
+def test_what_is_not_read_is_told() -> None:
+    items = items_of([*"xyz"]).append_column("year", pa.array([1990, 1991, 1992]))
+    assert dict(examine(GOOD, items).facts)["columns that are not read"] == "year"
+    assert "columns that are not read" not in dict(examine(GOOD, items_of([*"xyz"])).facts)
+
+
+def test_an_id_by_another_name() -> None:
+    items = items_of([*"xyz"]).rename_columns(["sku", "title"])
+    assert only(examine(GOOD, items), "no_item_column").severity == "error"
+    assert found(examine(GOOD, items, items_id="sku")) == {}
+    assert found(examine(GOOD, items_of([*"xyz"]).rename_columns(["id", "title"]))) == {}
 
 
 def test_columns_that_are_no_text() -> None:

@@ -1,0 +1,111 @@
+"""What changes the items of a trained model: new ones, retired ones, how cold ones are lifted."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.item_vectors import describe_items
+from lite_llm4rec.lists import as_ids
+from lite_llm4rec.models import CausalLLM4Rec, ExportedModel
+from lite_llm4rec.models.item_table import ItemTable
+from lite_llm4rec.run_folder import Run
+
+
+class ItemChanges(Run):
+    """A trained model whose items come and go, without training."""
+
+    def add_items(
+        self,
+        items: Any,
+        *,
+        items_id: str | None = None,
+        vectors: npt.NDArray[np.float32] | None = None,
+        device: str = "cpu",
+    ) -> int:
+        """Make new items recommendable by their text, without training.
+
+        Parameters
+        ----------
+        items : path or table
+            Ids and the text columns of the training's items table; see `read_table`.
+        items_id : str, optional
+            The id column; by default the usual names are looked for.
+        vectors : numpy.ndarray, optional
+            (n, text width) the items' vectors: needed where the model was trained on brought
+            ones, else encoded here.
+
+        Returns
+        -------
+        int
+            How many were added.
+
+        Raises
+        ------
+        DataError
+            When an item is in the catalogue already, or has no text at all.
+        ConfigError
+            When this model cannot score an item by its text.
+        """
+        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model cannot score items that it never learnt.",
+                "Train one that reads text with a tied head: the default preset does.",
+            )
+        catalogue, encoded = describe_items(
+            items,
+            items_id,
+            self.catalogue,
+            vectors,
+            self.brought,
+            self.preset,
+            self.vectors.shape[1],
+            device,
+        )
+        self.model.add_items(torch.from_numpy(encoded))
+        if self.index is not None:
+            self.index.grow(self.model.item_matrix().detach())
+        added = catalogue.take(np.arange(len(self.catalogue), len(catalogue)))
+        self._ids, self._titles = self.ids + added.ids.to_pylist(), self.titles + added.titles()
+        self.catalogue = catalogue
+        self.vectors = np.concatenate([self.vectors, encoded])
+        self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
+        self.retired = np.concatenate([self.retired, np.zeros(len(encoded), bool)])
+        return len(encoded)
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether it knows an item in a history by its text, so that any text can be in one."""
+        if not self.preset.reads_text:
+            return False
+        if isinstance(self.model, ExportedModel):
+            return self.model.reads_text
+        table = getattr(self.model, "items", None)
+        return isinstance(table, ItemTable) and table.vectors is not None
+
+    @property
+    def takes_items(self) -> bool:
+        """Whether new items can be added."""
+        return isinstance(self.model, CausalLLM4Rec | ExportedModel) and self.model.scores_text
+
+    def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
+        """Recommend these items no more, or again with `back`; histories may still hold them."""
+        self.retired[self.catalogue.numbers(as_ids(ids))] = not back
+
+    @property
+    def cold_offset(self) -> float:
+        """What is added to the scores of items without training; may be set. 0 is no change."""
+        return float(getattr(self.model, "cold_offset", 0.0))
+
+    @cold_offset.setter
+    def cold_offset(self, value: float) -> None:
+        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model does not score cold items.",
+                "Train one that reads text with a tied head: the default preset does.",
+            )
+        self.model.set_cold_offset(value)
+        self.index = None  # its cells are of other item vectors
