@@ -4,8 +4,9 @@
 
 Closed loop: so many clients, each asking again as soon as it has its answer. Open loop: requests
 come at a rate, whether or not the ones before are answered; a request's time is counted from when
-it was due. The two services take turns, so that what else the machine does meets both. Memory is
-the process' resident set. Client and service share the machine.
+it was due. The two services take turns, so that what else the machine does meets both. What HTTP,
+the client included, takes by itself is told by a FastAPI handler that does nothing. Memory is the
+process' resident set. Client and service share the machine.
 """
 
 import argparse
@@ -47,6 +48,10 @@ app = FastAPI()
 
 @app.get("/health/ready")
 def ready():
+    return {}
+
+@app.post("/empty")
+async def empty(request: dict):
     return {}
 
 @app.post("/recommend")
@@ -94,7 +99,7 @@ def requests_of(run: Path, seed: int) -> list[dict[str, Any]]:
 
 
 async def closed(
-    url: str, bodies: list[dict[str, Any]], clients: int, seconds: float
+    url: str, bodies: list[dict[str, Any]], clients: int, seconds: float, path: str = "/recommend"
 ) -> dict[str, float]:
     """Ask in a closed loop."""
     times: list[float] = []
@@ -106,7 +111,7 @@ async def closed(
         place = first
         while time.perf_counter() < ends:
             started = time.perf_counter()
-            errors += not await _ask(client, bodies[place % len(bodies)])
+            errors += not await _ask(client, bodies[place % len(bodies)], path)
             times.append(time.perf_counter() - started)
             place += clients
 
@@ -139,9 +144,11 @@ async def opened(
     return {**_summary(times), "errors": errors}
 
 
-async def _ask(client: aiohttp.ClientSession, body: dict[str, Any]) -> bool:
+async def _ask(
+    client: aiohttp.ClientSession, body: dict[str, Any], path: str = "/recommend"
+) -> bool:
     """Ask and read the answer; whether there was one."""
-    async with client.post("/recommend", json=body) as answer:
+    async with client.post(path, json=body) as answer:
         await answer.read()
         return answer.status == 200
 
@@ -190,6 +197,9 @@ def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
             both = {"service": ours, "plain": plain}
             for url, _ in both.values():
                 asyncio.run(closed(url, bodies, 4, 2))  # warm
+            found["empty handler, 1 clients"] = asyncio.run(
+                closed(plain[0], bodies, 1, seconds, "/empty")
+            )
             memory = {which: [resident(pid)] for which, (_, pid) in both.items()}
             for clients in CLIENTS:
                 for which, (url, _) in both.items():

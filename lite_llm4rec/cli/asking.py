@@ -127,7 +127,9 @@ def add_items(
     if as_json:
         print_json({"added": added, "items": total})
     else:
-        console.print(f"{run}: {added:,} {'item' if added == 1 else 'items'} added, {total:,} in all.")
+        console.print(
+            f"{run}: {added:,} {'item' if added == 1 else 'items'} added, {total:,} in all."
+        )
 
 
 def retire_items(
