@@ -109,7 +109,7 @@ def main() -> None:
     users = encode_cases(model, sample.items, rest, "cpu")
     seen = seen_items(sample.items, rest.starts, rest.positions)
     real = model.item_matrix()
-    largest = enlarged(real, model.behaviour_vectors().shape[1], options.items)
+    largest = enlarged(real, real.shape[1] - model.bias_columns, options.items)
     sizes = [*[size for size in SMALLER if size < options.items], options.items]
     rows = []
     for size in sizes:

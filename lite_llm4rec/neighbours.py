@@ -1,17 +1,26 @@
 """By what items are near to each other: their text, or who is recommended them."""
 
+from collections.abc import Callable
+
 import torch
-from torch.nn import functional
 
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.models import SequenceModel
+from lite_llm4rec.rank import Seen, top_k
 from lite_llm4rec.run_folder import Run
 
 WAYS = ("text", "behaviour")
 
 
-def compared_vectors(run: Run, by: str) -> torch.Tensor:
-    """Give items the vectors whose product is their cosine, (N, width).
+def compared_vectors(
+    run: Run, by: str, matrix_of: Callable[[SequenceModel], torch.Tensor]
+) -> torch.Tensor:
+    """Give items the vectors whose cosine tells how near they are, (N, width).
+
+    Parameters
+    ----------
+    matrix_of : callable
+        Gives a model's item matrix.
 
     Raises
     ------
@@ -28,5 +37,32 @@ def compared_vectors(run: Run, by: str) -> torch.Tensor:
     if by == "text" and not run.vectors.shape[1]:
         raise ConfigError("This model was trained on ids alone.", 'Ask with by="behaviour".')
     if by == "text":
-        return functional.normalize(torch.from_numpy(run.vectors), dim=1)
-    return functional.normalize(run.model.behaviour_vectors().detach().cpu(), dim=1)
+        return torch.from_numpy(run.vectors)
+    matrix = matrix_of(run.model)
+    return matrix[:, : matrix.shape[1] - run.model.bias_columns].cpu()
+
+
+def nearest_rows(
+    vectors: torch.Tensor, rows: torch.Tensor, k: int, allowed: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find what has the highest cosine to each of some rows, itself left out.
+
+    Parameters
+    ----------
+    vectors : torch.Tensor
+        (N, width), of any length; a normalised copy would take longer than the search.
+    rows : torch.Tensor
+        (n,) int64.
+    k : int
+    allowed : torch.Tensor
+        (N,) bool, what may be found.
+
+    Returns
+    -------
+    found, cosines : torch.Tensor
+        (n, k), as `rank.top_k` gives them; k is N at most.
+    """
+    scale = 1 / torch.linalg.vector_norm(vectors, dim=1).clamp_min(1e-12)
+    asked = vectors[rows] * scale[rows, None]
+    itself = Seen(torch.arange(len(rows)), rows)
+    return top_k(asked, vectors, min(k, len(vectors)), itself, allowed, scale=scale)

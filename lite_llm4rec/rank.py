@@ -92,6 +92,7 @@ def top_k(
     seen: Seen | None = None,
     allowed: torch.Tensor | None = None,
     max_score_bytes: int = MAX_SCORE_BYTES,
+    scale: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Find the k best items of each row.
 
@@ -103,6 +104,8 @@ def top_k(
         How many; a row with fewer candidates ends in −1.
     allowed : torch.Tensor, optional
         (N,) bool, the items that may be returned.
+    scale : torch.Tensor, optional
+        (N,) what each item's score is multiplied by.
 
     Returns
     -------
@@ -115,6 +118,8 @@ def top_k(
     items = torch.full((len(users), k), -1, dtype=torch.int64, device=users.device)
     for start, end in _chunks(len(users), len(matrix), max_score_bytes):
         scores = _scores(users, matrix, start, end)
+        if scale is not None:
+            scores *= scale[start:end]
         _hide(scores, seen, start, end)
         if allowed is not None:
             scores.masked_fill_(~allowed[start:end], -torch.inf)

@@ -25,9 +25,9 @@ from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import Recommendations, as_ids, as_lists, item_numbers
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import SequenceModel
-from lite_llm4rec.neighbours import compared_vectors
+from lite_llm4rec.neighbours import compared_vectors, nearest_rows
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
-from lite_llm4rec.rank import MAX_SCORE_BYTES, Seen, top_k
+from lite_llm4rec.rank import MAX_SCORE_BYTES, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
 from lite_llm4rec.run_folder import read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
@@ -252,11 +252,9 @@ class Recommender(ItemChanges):
             Compare what the items' text says, or the head's rows: who is recommended alike.
         """
         _check_k(k)
-        matrix = compared_vectors(self, by)
         numbers = torch.from_numpy(self.catalogue.numbers(as_ids(items)))
-        itself = Seen(torch.arange(len(numbers)), numbers)
-        allowed = torch.from_numpy(~self.retired)
-        found, scores = top_k(matrix[numbers], matrix, min(k, len(matrix)), itself, allowed)
+        vectors = compared_vectors(self, by, self._matrix.of)
+        found, scores = nearest_rows(vectors, numbers, k, torch.from_numpy(~self.retired))
         return self._recommendations(list(items), None, found, scores)
 
     def find(self, words: str) -> Any:

@@ -97,7 +97,15 @@ class SequenceModel(RankingModel):
     """A model that scores items by user vector · item vector.
 
     Scoring, ranking, evaluation and serving are written once on these methods.
+
+    Attributes
+    ----------
+    bias_columns : int
+        How many of the item matrix' last columns are no part of an item's vector, but are added to
+        its score for every user.
     """
+
+    bias_columns: int = 0
 
     @abstractmethod
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -119,10 +127,6 @@ class SequenceModel(RankingModel):
     @abstractmethod
     def item_matrix(self) -> torch.Tensor:
         """Return the matrix whose product with a user vector gives the scores, (N, dim)."""
-
-    def behaviour_vectors(self) -> torch.Tensor:
-        """Return what tells which items are recommended alike, (N, dim)."""
-        return self.item_matrix()
 
     def scores(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Score the whole catalogue, (batch, N) logits. `rank` does this in bounded memory."""

@@ -74,6 +74,8 @@ class BERT4Rec(EncoderModel):
     n_items : int
     """
 
+    bias_columns = 1
+
     def __init__(self, config: BERT4RecConfig, n_items: int) -> None:
         super().__init__()
         self.config = config
@@ -133,10 +135,6 @@ class BERT4Rec(EncoderModel):
     def item_matrix(self) -> torch.Tensor:
         """Return the id embeddings and behind each its bias, (N, width + 1)."""
         return torch.cat([self.items, self.item_bias[:, None]], 1)
-
-    def behaviour_vectors(self) -> torch.Tensor:
-        """Return the id embeddings, (N, width)."""
-        return self.items
 
     def taught(self, batch: Batch) -> int:
         """Count the masked items, as if no window masked its last one alone."""

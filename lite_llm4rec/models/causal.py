@@ -98,6 +98,8 @@ class CausalLLM4Rec(EveryPositionModel):
         full of them. `calibrate.calibrate_cold` sets it.
     """
 
+    bias_columns = 1
+
     def __init__(
         self,
         config: CausalConfig,
@@ -172,10 +174,6 @@ class CausalLLM4Rec(EveryPositionModel):
         """Return what items are scored by and the cold items' offset, (N, width + 1)."""
         matrix = self._scored_by(self.items.matrix())
         return torch.cat([matrix, self.cold_offset * ~self.warm[:, None]], 1)
-
-    def behaviour_vectors(self) -> torch.Tensor:
-        """Return what items are scored by, without the offset, (N, width)."""
-        return self._scored_by(self.items.matrix())
 
     def matrix_without_ids(self, numbers: torch.Tensor) -> torch.Tensor:
         """Return `item_matrix` as if these items were cold, without their offset."""

@@ -83,6 +83,7 @@ class ExportedModel(SequenceModel):
         super().__init__()
         self.config = config
         self.history_length = config.history_length
+        self.bias_columns = int(config.last_column != "vector")
         self.folder = folder
         self.matrix: torch.Tensor
         self.inputs: torch.Tensor | None
@@ -139,10 +140,6 @@ class ExportedModel(SequenceModel):
     def item_matrix(self) -> torch.Tensor:
         """Return what items are scored by, (N, dim)."""
         return self.matrix
-
-    def behaviour_vectors(self) -> torch.Tensor:
-        """Return it without biases and offsets."""
-        return self.matrix if self.config.last_column == "vector" else self.matrix[:, :-1]
 
     @property
     def reads_text(self) -> bool:

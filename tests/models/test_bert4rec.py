@@ -137,7 +137,7 @@ def test_the_bias_is_a_column_of_the_item_matrix():
     lifted = with_bias - model.scores(items, mask)
     torch.testing.assert_close(lifted[:, 7], torch.full((3,), 3.0))
     assert lifted[:, :7].abs().max() < 1e-6
-    assert model.behaviour_vectors().shape == (N_ITEMS, 32)
+    assert model.item_matrix().shape == (N_ITEMS, 32 + model.bias_columns)
 
 
 def test_it_counts_what_it_teaches():
