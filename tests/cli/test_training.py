@@ -133,3 +133,7 @@ def test_compare(world: World, folder: Path, tmp_path: Path):
     assert found["interval"][0] > 0
     assert f"{found['difference']:+.4f}" in shown.out
     assert_refused(run("compare", folder, tmp_path), "test_cases.parquet is missing")
+    other = tmp_path / "other"
+    quick = ("--quiet", "--set", "vector.epochs=1", "--set", "repeats=true")
+    assert train(world, other, *quick).status == 0
+    assert_refused(run("compare", folder, other), "seen items removed and leave_one_out")
