@@ -47,10 +47,12 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service = app.state.service = Service(settings, database, service_metrics)
+        hung_up = _note_hangups()
         await service.start()
-        _reload_on_hangup(service)
+        reloading = asyncio.create_task(_reload_at(hung_up, service))
         log.info("started", extra={"run": str(service.served.folder), "port": settings.port})
         yield
+        reloading.cancel()
         await service.stop()
         log.info("stopped")
 
@@ -89,27 +91,25 @@ async def check_key(
         raise NoKey()
 
 
-def _reload_on_hangup(service: Service) -> None:
-    if threading.current_thread() is not threading.main_thread():
-        return
+def _note_hangups() -> asyncio.Event:
+    """Set an event at every SIGHUP from now on."""
+    hung_up = asyncio.Event()
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    return hung_up
 
-    async def reload() -> None:
+
+async def _reload_at(hung_up: asyncio.Event, service: Service) -> None:
+    """Reload whenever the event is set, and once more where it is set during a reload."""
+    while True:
+        await hung_up.wait()
+        hung_up.clear()
         try:
             await service.reload()
         except LiteLLM4RecError as error:
             log.error("reload refused", extra={"problem": str(error)})
         except Exception:  # nobody waits for this task, who could tell of it
             log.exception("reload failed")
-
-    tasks: set[asyncio.Task[None]] = set()  # a task that nobody holds may vanish
-
-    def hang_up() -> None:
-        task = asyncio.ensure_future(reload())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-
-    if hasattr(signal, "SIGHUP"):
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def _answer(problem: Problem, status: int | None = None) -> JSONResponse:

@@ -1,5 +1,6 @@
 """Run the service until it is told to stop."""
 
+import signal
 import socket
 from pathlib import Path
 
@@ -26,6 +27,8 @@ def run_service(
     ConfigError, DataError, StoreError
         When it cannot start.
     """
+    if hasattr(signal, "SIGHUP"):  # what is loaded later is the newest anyway
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     read_config(settings.folder)  # a wrong folder is told before anything else is done
     link = bind(settings.host, settings.port)
     set_up_logs()

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from lite_llm4rec.serve.batcher import Batcher
 from lite_llm4rec.serve.changes import Change
 from lite_llm4rec.serve.logs import log
 from lite_llm4rec.serve.metrics import Metrics
-from lite_llm4rec.serve.problems import Conflict
+from lite_llm4rec.serve.problems import Conflict, Unavailable
 from lite_llm4rec.serve.runtime import Vectors
 from lite_llm4rec.serve.served import (
     Asked,
@@ -179,8 +180,13 @@ class Service:
         """Log the changes that `make` finds needed, carry them out, and say how many they were.
 
         Nobody else changes the catalogue from when `make` looks at it.
+
+        Raises
+        ------
+        Unavailable
+            When other changes take so long that this one did not begin.
         """
-        async with self._changing:
+        async with self._one_change():
             served = self.served
             await self._catch_up(served)
             made = make(served)
@@ -242,6 +248,23 @@ class Service:
         for item, why in fresh.refused.items():
             log.warning("an added item is left out", extra={"item": item, "problem": why})
         return fresh
+
+    @asynccontextmanager
+    async def _one_change(self) -> AsyncIterator[None]:
+        """Hold `_changing`, for which one does not wait longer than for anything else."""
+        try:
+            async with asyncio.timeout(self.settings.timeout):
+                await self._changing.acquire()
+        except TimeoutError:
+            self.metrics.refused.labels("time-out").inc()
+            raise Unavailable(
+                "Other changes of the catalogue are under way; this one has not begun.",
+                "Come back after some seconds.",
+            ) from None
+        try:
+            yield
+        finally:
+            self._changing.release()
 
     async def _catch_up(self, served: Served) -> None:
         """Apply what the log holds beyond what was applied; `_changing` is held."""

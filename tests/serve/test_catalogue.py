@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from lite_llm4rec.models import CausalConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.serve.service import Service
 from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import untrained
 from tests.serve.conftest import Serving
@@ -179,3 +180,15 @@ def test_two_processes_on_one_database_see_each_others_changes(serving: Serving,
         while not other.get("/items/new").json()["retired"] and time.monotonic() < deadline:
             time.sleep(0.02)
         assert other.get("/items/new").json()["retired"]
+
+
+def test_a_change_does_not_wait_for_ever_for_others(serving: Serving):
+    with serving(timeout=0.2) as client:
+        service: Service = client.app.state.service  # type: ignore[attr-defined]
+        assert client.portal is not None
+        client.portal.call(service._changing.acquire)
+        late = add(client, NEW)
+        assert late.status_code == 503 and "has not begun" in late.json()["detail"]
+        assert "retry-after" in late.headers
+        client.portal.call(service._changing.release)
+        assert add(client, NEW).status_code == 201

@@ -110,6 +110,7 @@ def start(run_folder: Path, tmp_path: Path) -> Iterator[Callable[[str], Process]
 
     def make(url: str) -> Process:
         processes.append(Process(run_folder, url, tmp_path / "log"))
+        hang_up_early(processes[0])
         processes[0].wait_until_ready()
         return processes[0]
 
@@ -147,9 +148,19 @@ def kill_under_load(process: Process, kills: int) -> None:
         assert found == client.answered  # none lost, none doubled, none out of order
 
 
+def hang_up_early(process: Process) -> None:
+    """Ask for a reload again and again while the run is loaded: it goes on."""
+    _wait_for(lambda: '"loading the run' in process.log.read_text(), START_SECONDS)
+    for _ in range(5):
+        process.send(signal.SIGHUP)
+        time.sleep(0.05)
+        assert process.running.poll() is None, process.log.read_text()
+
+
 def reload_by_signal(process: Process) -> None:
+    before = process.log.read_text().count('"message": "reloaded"')
     process.send(signal.SIGHUP)
-    _wait_for(lambda: '"message": "reloaded"' in process.log.read_text())
+    _wait_for(lambda: process.log.read_text().count('"message": "reloaded"') > before)
 
 
 def end_with_a_request_in_flight(process: Process) -> None:
