@@ -2,10 +2,11 @@
 
     python experiments/causal_mask.py results/causal-mask --minutes 10
 
-MiniLM's first layers are the Recommendation LLM, once as they were made and once looking back only;
-all else is alike: the last position is the user vector and alone is taught, one segment per user and
-epoch, as a mask that looks ahead allows no more. Beside both, the same with weights drawn anew. The
-time is the same for each, validation chooses the epoch, and records that exist are skipped.
+MiniLM's first layers are the Recommendation LLM, once as they were made and once looking back
+only; all else is alike: the last position is the user vector and alone is taught, one segment per
+user and epoch, as a mask that looks ahead allows no more. Beside both, the same with weights drawn
+anew. The time is the same for each, validation chooses the epoch, and records that exist are
+skipped.
 """
 
 import argparse
@@ -88,9 +89,8 @@ def main() -> None:
     for from_scratch in (False, True):
         for two_way in (True, False):
             preset = preset_of(two_way, from_scratch, options.seed)
-            path = (
-                options.out / f"{options.data}-{preset.name.replace(', ', '-')}-{options.seed}.json"
-            )
+            cell = f"{options.data}-{preset.name.replace(', ', '-')}-{options.seed}"
+            path = options.out / f"{cell}.json"
             if path.exists():
                 continue
             with tempfile.TemporaryDirectory() as folder:
