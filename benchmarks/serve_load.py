@@ -172,24 +172,41 @@ def resident(pid: int) -> float:
     return 0.0
 
 
-def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> float:
-    """Time the model alone, in this process: p50 in milliseconds."""
+def cpu_seconds(pid: int) -> float:
+    """Read how long a process has computed."""
+    times = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> dict[str, float]:
+    """Time the model alone, in this process: p50 and computing per call, in milliseconds."""
     import torch
 
     torch.set_num_threads(threads)
     recommender = Recommender.load(run)
-    times = []
+    times, computed = [], time.process_time()
     for body in bodies[:200]:
         started = time.perf_counter()
         recommender.recommend([body["history"]], k=10)
         times.append(time.perf_counter() - started)
-    return 1000 * statistics.median(times)
+    computed = time.process_time() - computed
+    return {"p50_ms": 1000 * statistics.median(times), "cpu_ms": 1000 * computed / len(times)}
+
+
+def lone(
+    url: str, pid: int, bodies: list[dict[str, Any]], seconds: float, path: str = "/recommend"
+) -> dict[str, float]:
+    """Ask as the only client, and tell what the process computes per request, too."""
+    before = cpu_seconds(pid)
+    found = asyncio.run(closed(url, bodies, 1, seconds, path))
+    computed = (cpu_seconds(pid) - before) / (found["throughput"] * seconds)
+    return {**found, "cpu_ms": 1000 * computed}
 
 
 def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
     """Measure both services in turn."""
     bodies = requests_of(run, seed=0)
-    found: dict[str, Any] = {"model_alone_p50_ms": bare(run, bodies, threads)}
+    found: dict[str, Any] = {"model alone": bare(run, bodies, threads)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with served("service", run, threads, folder) as ours, \
@@ -197,14 +214,15 @@ def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
             both = {"service": ours, "plain": plain}
             for url, _ in both.values():
                 asyncio.run(closed(url, bodies, 4, 2))  # warm
-            found["empty handler, 1 clients"] = asyncio.run(
-                closed(plain[0], bodies, 1, seconds, "/empty")
-            )
+            found["empty handler, 1 clients"] = lone(*plain, bodies, seconds, "/empty")
             memory = {which: [resident(pid)] for which, (_, pid) in both.items()}
             for clients in CLIENTS:
-                for which, (url, _) in both.items():
+                for which, (url, pid) in both.items():
                     key = f"{which}, {clients} clients"
-                    found[key] = asyncio.run(closed(url, bodies, clients, seconds))
+                    if clients == 1:
+                        found[key] = lone(url, pid, bodies, seconds)
+                    else:
+                        found[key] = asyncio.run(closed(url, bodies, clients, seconds))
             for rate in RATES:
                 for which, (url, _) in both.items():
                     found[f"{which}, {rate} a second"] = asyncio.run(
