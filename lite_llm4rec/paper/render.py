@@ -12,6 +12,14 @@ from lite_llm4rec.records import read_benchmarks, read_records
 SUMMARISED = ("causal", "cpu")
 NOTE = "README.md"  # what a person has to say of an experiment, beside its records
 MARKS = ("<!-- results -->", "<!-- /results -->")
+LOAD_COLUMNS = {  # title and format
+    "p50_ms": ("p50 ms", ".1f"),
+    "p95_ms": ("p95 ms", ".1f"),
+    "p99_ms": ("p99 ms", ".1f"),
+    "throughput": ("requests a second", ".0f"),
+    "cpu_ms": ("computing ms a request", ".1f"),
+    "errors": ("errors", "d"),
+}
 
 
 def render(root: Path) -> str:
@@ -37,6 +45,7 @@ def render(root: Path) -> str:
     if benchmarks:
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
         parts += [_loads(record) for record in benchmarks if "resident_mb" in record]
+        parts += [_soak(record) for record in benchmarks if "events_stored" in record]
     return "\n\n".join(parts) + "\n"
 
 
@@ -61,19 +70,38 @@ def _benchmarks(records: list[dict[str, Any]]) -> str:
 def _loads(record: dict[str, Any]) -> str:
     """Put what was asked of the services, and how long the answers took, into a table."""
     lines = [f"{record['cell']}, {cell.place(record)}, {record['seconds_each']:g} s each:", ""]
-    lines += ["| | p50 ms | p95 ms | p99 ms | requests a second | errors |", "|---" * 6 + "|"]
+    titles = [title for title, _ in LOAD_COLUMNS.values()]
+    lines += [f"| | {' | '.join(titles)} |", "|---" * (len(titles) + 1) + "|"]
     for name, row in record.items():
-        if not (isinstance(row, dict) and "p50_ms" in row):
-            continue
-        times = [f"{row[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
-        rate = f"{row['throughput']:.0f}" if "throughput" in row else ""
-        lines.append(f"| {' | '.join([name, *times, rate, str(row['errors'])])} |")
+        if isinstance(row, dict) and "p50_ms" in row:
+            shown = [
+                format(row[key], kind) if key in row else ""
+                for key, (_, kind) in LOAD_COLUMNS.items()
+            ]
+            lines.append(f"| {' | '.join([name, *shown])} |")
     memory = "; ".join(
         f"{name} {before:.0f} → {after:.0f}"
         for name, (before, after) in record["resident_mb"].items()
     )
-    alone = f"The model alone takes {record['model_alone_p50_ms']:.1f} ms (p50)."
-    return "\n".join([*lines, "", f"{alone} Resident memory in MB, before and after: {memory}."])
+    return "\n".join([*lines, "", f"Resident memory in MB, before and after: {memory}."])
+
+
+def _soak(record: dict[str, Any]) -> str:
+    """Put what each part of a long load saw into a table."""
+    asked = ", ".join(f"{count:,} {kind}" for kind, count in record["asked"].items())
+    lines = [
+        f"{record['cell']}, {cell.place(record)}, {record['minutes']:g} minutes at"
+        f" {record['rate']:g} requests a second ({asked}); {record['events_stored']:,} events were"
+        " stored:",
+        "",
+        "| part | p50 ms | p95 ms | p99 ms | errors | resident MB |",
+        "|---" * 6 + "|",
+    ]
+    for number, part in enumerate(record["parts"], start=1):
+        times = [f"{part[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
+        shown = [str(number), *times, str(part["errors"]), f"{part['resident_mb']:.0f}"]
+        lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines)
 
 
 def render_summary(root: Path) -> str:

@@ -96,16 +96,32 @@ def test_a_load_is_a_table_of_percentiles(tmp_path: Path):
     row = {"p50_ms": 1.26, "p95_ms": 2.0, "p99_ms": 3.0, "errors": 0}
     details = {
         "seconds_each": 5.0,
-        "model_alone_p50_ms": 0.5,
+        "model alone": {"p50_ms": 0.5, "cpu_ms": 0.4},
         "service, 8 clients": {**row, "throughput": 7},
         "service, 20 a second": row,
         "resident_mb": {"service": [100.4, 101.6]},
     }
     write_benchmark(tmp_path / "benchmarks" / "serve_load.json", "what ÷ what", 2.0, details)
     page = render(tmp_path)
-    assert "| service, 8 clients | 1.3 | 2.0 | 3.0 | 7 | 0 |" in page
-    assert "| service, 20 a second | 1.3 | 2.0 | 3.0 |  | 0 |" in page
-    assert "0.5 ms (p50). Resident memory in MB, before and after: service 100 → 102." in page
+    assert "| service, 8 clients | 1.3 | 2.0 | 3.0 | 7 |  | 0 |" in page
+    assert "| service, 20 a second | 1.3 | 2.0 | 3.0 |  |  | 0 |" in page
+    assert "| model alone | 0.5 |  |  |  | 0.4 |  |" in page
+    assert "Resident memory in MB, before and after: service 100 → 102." in page
+
+
+def test_a_soak_is_a_table_of_its_parts(tmp_path: Path):
+    part = {"p50_ms": 1.26, "p95_ms": 2.0, "p99_ms": 3.0, "errors": 0, "resident_mb": 100.4}
+    details = {
+        "minutes": 10.0,
+        "rate": 8.0,
+        "asked": {"history": 4700, "event": 100},
+        "events_stored": 100,
+        "parts": [part, {**part, "errors": 2}],
+    }
+    write_benchmark(tmp_path / "benchmarks" / "serve_soak.json", "what ÷ what", 1.0, details)
+    page = render(tmp_path)
+    assert "10 minutes at 8 requests a second (4,700 history, 100 event); 100 events" in page
+    assert "| 2 | 1.3 | 2.0 | 3.0 | 2 | 100 |" in page
 
 
 def test_what_was_set_otherwise_stands_beside_the_preset():
