@@ -162,11 +162,6 @@ def test_sasrec_number_without_an_id(
         load("ml-1m-sasrec")
 
 
-def test_positions_of_scattered_rows() -> None:
-    users = pa.chunked_array([["a", "b", "a"], ["b", "a"]])
-    assert sources._positions(users).to_pylist() == [0, 0, 1, 1, 2]
-
-
 def u_item(number: int, title: str, released: str, *genres: int) -> str:
     flags = "|".join(str(int(place in genres)) for place in range(19))
     return f"{number}|{title}|{released}||http://us.imdb.com/x|{flags}\n"
