@@ -1,6 +1,5 @@
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +8,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
-from lite_llm4rec.models import BERT4RecConfig, FDSAConfig, LiteConfig, S3RecConfig
-from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
-from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import (
-    drawn_vectors,
     ring_tables,
-    ring_with_kinds,
-    text_preset,
-    tiny_preset,
     untrained,
 )
 
@@ -256,133 +246,10 @@ def test_settings_that_cannot_work_are_refused(trained: Recommender, k: int):
         trained.recommend(HISTORIES, unknown="dropp")  # type: ignore[arg-type]
 
 
-def test_no_time_to_train_is_refused(ring: Dataset):
-    with pytest.raises(ConfigError, match=r"In 0 s nothing is learnt[\s\S]*minutes"):
-        Recommender.fit(ring, tiny_preset(), vectors=drawn_vectors(60), max_seconds=0.0)
-
-
 @pytest.mark.parametrize("flat", [["i03", "i04"], [3, 4]])
 def test_one_flat_list_is_refused(trained: Recommender, flat: list[Any]):
     with pytest.raises(DataError, match=r"should be a list of item ids[\s\S]*write \[\[…\]\]"):
         trained.recommend(flat)
-
-
-def test_brought_vectors_of_a_wrong_kind_are_refused(small_ring: Dataset):
-    good = drawn_vectors(20)
-    broken = good.copy()
-    broken[3, 2] = np.nan
-    for vectors, words in (
-        (good[:19], r"shape \(19, 16\); 20 rows"),
-        (good[0], r"shape \(16,\); 20 rows"),
-        (broken, "not finite"),
-    ):
-        with pytest.raises(DataError, match=words):
-            Recommender.fit(small_ring, tiny_preset(), vectors=vectors, progress=False)
-
-
-def test_brought_vectors_leave_nothing_for_a_joint_stage(small_ring: Dataset, text_model: Path):
-    preset = text_preset(text_model, joint=StageConfig(epochs=1))
-    with pytest.raises(ConfigError, match="Brought item vectors cannot go with a joint stage"):
-        Recommender.fit(small_ring, preset, vectors=drawn_vectors(20), progress=False)
-
-
-def test_brought_vectors_may_be_any_array_of_numbers(small_ring: Dataset):
-    preset = tiny_preset(vector=StageConfig(epochs=1))
-    vectors = drawn_vectors(20)
-    for given_vectors in (vectors.astype(np.float64), torch.from_numpy(vectors), vectors.tolist()):
-        found = Recommender.fit(
-            small_ring, preset, vectors=given_vectors, device="cpu", progress=False
-        )
-        assert np.array_equal(found.vectors, vectors)
-        assert found.vectors.dtype == np.float32
-
-
-def test_ids_alone_are_enough_without_an_items_table():
-    log, _ = ring_tables(40, 20, 6, seed=0)
-    dataset = Dataset.from_tables(log)
-    assert dataset.catalogue.without_text().all()
-    with pytest.raises(DataError, match=r'No item has any text[\s\S]*--set model.items="id"'):
-        Recommender.fit(dataset, tiny_preset(), progress=False)
-    settings_of_model = LiteConfig(**{**vars(tiny_preset().model), "items": "id", "id_width": 24})
-    preset = tiny_preset(model=settings_of_model)
-    recommender = Recommender.fit(dataset, preset, device="cpu", progress=False)
-    assert recommender.vectors.shape == (20, 0)
-    found = recommender.recommend([["i03", "i04"]], k=3)
-    assert "i05" in found.ids[0]
-    assert found.titles == found.ids
-
-
-@pytest.mark.parametrize("config", [FDSAConfig, S3RecConfig])
-def test_attributes_go_with_the_model(config: Any, tmp_path: Path):
-    dataset = ring_with_kinds(40, 20, 6)
-    stage = StageConfig(strategy="positions", epochs=2, batch=40)
-    preset = Preset(model=config(width=32, history_length=5), vector=stage)
-    found = Recommender.fit(dataset, preset, device="cpu", progress=False)
-    assert found.model.attributes.multi_hot(torch.tensor([3])).tolist() == [[0, 0, 0, 1, 0]]
-    loaded = Recommender.load(found.save(tmp_path / "run"))
-    assert loaded.recommend(HISTORIES[:1]) == found.recommend(HISTORIES[:1])
-    assert torch.equal(loaded.model.attributes.numbers, found.model.attributes.numbers)
-
-
-@pytest.mark.parametrize("config", [FDSAConfig, S3RecConfig])
-def test_a_model_of_attributes_needs_some(config: Any, small_ring: Dataset):
-    preset = Preset(model=config(), vector=StageConfig(strategy="positions"))
-    with pytest.raises(ConfigError, match=r"learns from the items' attributes[\s\S]*genres"):
-        Recommender.fit(small_ring, preset, device="cpu", progress=False)
-
-
-@pytest.mark.parametrize("config", [BERT4RecConfig, FDSAConfig, S3RecConfig])
-def test_going_on_with_other_items_and_attributes(config: Any):
-    """Nothing is learnt in the second run, so that what it began with can be seen."""
-    first = ring_with_kinds(40, 20, 6)
-    log, items = ring_tables(40, 24, 6, seed=1)
-    kinds = [f"kind {number % 6}" for number in range(24)]
-    second = Dataset.from_tables(log, items.append_column("kind", pa.array(kinds)).slice(2))
-    assert len(second.catalogue) == 24
-    stage = StageConfig(strategy="positions", epochs=2, batch=40)
-    preset = Preset(model=config(width=32, history_length=5), vector=stage)
-    old = Recommender.fit(first, preset, device="cpu", progress=False)
-    still = replace(preset, vector=replace(stage, epochs=1, lr=1e-12, warmup=0.0))
-    new = Recommender.fit(second, still, init_from=old, device="cpu", progress=False)
-    for name in ("i05", "i19"):
-        place, before = new.catalogue.lookup([name])[0], old.catalogue.lookup([name])[0]
-        torch.testing.assert_close(new.model.items[place], old.model.items[before])
-    if config is not BERT4RecConfig:
-        names = read_attributes(new.catalogue).names
-        places = read_attributes(old.catalogue).lookup(names)
-        assert sorted(places) == [-1, 0, 1, 2, 3, 4]
-        known = places >= 0
-        vectors, before = new.model.attributes.vectors, old.model.attributes.vectors
-        torch.testing.assert_close(vectors[known], before[places[known]])
-
-
-def test_training_twice_gives_the_same_model(small_ring: Dataset, text_model: Path):
-    preset = text_preset(text_model)
-    first, second = (
-        Recommender.fit(small_ring, preset, device="cpu", progress=False) for _ in range(2)
-    )
-    assert first.recommend([["i03"]], k=20) == second.recommend([["i03"]], k=20)
-    other = Recommender.fit(
-        small_ring, text_preset(text_model, seed=1), device="cpu", progress=False
-    )
-    assert other.recommend([["i03"]], k=20) != first.recommend([["i03"]], k=20)
-
-
-def test_the_catalogues_text_is_encoded_into_the_start_vectors(
-    small_ring: Dataset, text_model: Path
-):
-    from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
-
-    recommender = Recommender.fit(small_ring, text_preset(text_model), device="cpu", progress=False)
-    expected = encode_texts(
-        ItemLLM.load(text_model),
-        load_tokenizer(text_model),
-        [f"Thing i{number:02}" for number in range(20)],
-        progress=False,
-    )
-    np.testing.assert_allclose(recommender.vectors, expected, atol=1e-6)
-    learnt = recommender.model.items.vectors.detach().numpy()
-    assert not np.allclose(learnt, recommender.vectors)
 
 
 def test_evaluation_is_kept_once_per_protocol(small_ring: Dataset):
