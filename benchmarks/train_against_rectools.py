@@ -26,7 +26,6 @@ from functools import partial
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -109,11 +108,10 @@ class Ours:
             precision=self.precision,
         )
         self.model.train()  # the epoch before ended with a model for use
-        with mock.patch.object(train, "Task", partial(TimedTask, self.notes)):
-            train.fit(
-                self.model, self.split, stage, self.folder, seed=self.settings["seed"],
-                machine=Machine("cpu"), progress=False,
-            )  # fmt: skip
+        train.fit(
+            self.model, self.split, stage, self.folder, seed=self.settings["seed"],
+            machine=Machine("cpu"), progress=False, kind=partial(TimedTask, self.notes),
+        )  # fmt: skip
         described = {
             "items": len(self.model.items),
             "parameters": sum(each.numel() for each in self.model.parameters()),
