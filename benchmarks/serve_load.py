@@ -203,13 +203,13 @@ def lone(
     return {**found, "cpu_ms": 1000 * computed}
 
 
-def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
+def measure(run: Path, exported: Path, seconds: float, threads: int) -> dict[str, Any]:
     """Measure both services in turn."""
     bodies = requests_of(run, seed=0)
-    found: dict[str, Any] = {"model alone": bare(run, bodies, threads)}
+    found: dict[str, Any] = {"model alone": bare(exported, bodies, threads)}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        with served("service", run, threads, folder) as ours, \
+        with served("service", exported, threads, folder) as ours, \
              served("plain", run, threads, folder) as plain:  # fmt: skip
             both = {"service": ours, "plain": plain}
             for url, _ in both.values():
@@ -236,20 +236,23 @@ def measure(run: Path, seconds: float, threads: int) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
+    parser.add_argument("--exported", type=Path, help="its export, which the service has instead")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
-    found = measure(options.run, options.seconds, options.threads)
+    exported = options.exported or options.run
+    found = measure(options.run, exported, options.seconds, options.threads)
     many = CLIENTS[-1]
     ratio = (
         found[f"service, {many} clients"]["throughput"]
         / found[f"plain, {many} clients"]["throughput"]
     )
+    name = json.loads((options.run / "config.json").read_text())["preset"]["name"]
+    which = "the service" if exported == options.run else "the service on an export"
     what = (
-        f"requests a second with {many} clients: the service ÷ eager torch in a FastAPI handler,"
-        f" {json.loads((options.run / 'config.json').read_text())['preset']['name']}"
+        f"requests a second with {many} clients: {which} ÷ eager torch in a FastAPI handler, {name}"
     )
     print(write_benchmark(options.out, what, ratio, {"seconds_each": options.seconds, **found}))
 
