@@ -111,7 +111,8 @@ async def closed(
         place = first
         while time.perf_counter() < ends:
             started = time.perf_counter()
-            errors += not await _ask(client, bodies[place % len(bodies)], path)
+            answered = await _ask(client, bodies[place % len(bodies)], path)
+            errors += not answered
             times.append(time.perf_counter() - started)
             place += clients
 
@@ -131,7 +132,8 @@ async def opened(
 
     async def one(place: int, client: aiohttp.ClientSession, at: float) -> None:
         nonlocal errors
-        errors += not await _ask(client, bodies[place % len(bodies)])
+        answered = await _ask(client, bodies[place % len(bodies)])
+        errors += not answered  # not in one line: what was read before an await may be old
         times.append(time.perf_counter() - at)
 
     async with _client(url, 256) as client:
@@ -148,9 +150,12 @@ async def _ask(
     client: aiohttp.ClientSession, body: dict[str, Any], path: str = "/recommend"
 ) -> bool:
     """Ask and read the answer; whether there was one."""
-    async with client.post(path, json=body) as answer:
-        await answer.read()
-        return answer.status == 200
+    try:
+        async with client.post(path, json=body) as answer:
+            await answer.read()
+            return answer.status == 200
+    except (aiohttp.ClientError, TimeoutError):
+        return False
 
 
 def _client(url: str, connections: int) -> aiohttp.ClientSession:
@@ -184,6 +189,8 @@ def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> dict[str, flo
 
     torch.set_num_threads(threads)
     recommender = Recommender.load(run)
+    for body in bodies[:20]:  # warm
+        recommender.recommend([body["history"]], k=10)
     times, computed = [], time.process_time()
     for body in bodies[:200]:
         started = time.perf_counter()

@@ -82,8 +82,12 @@ class Recommendations:
         )
 
 
-def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[Any]]]:
+def as_lists(
+    histories: Any, known: pa.Array
+) -> tuple[Iterator[Any] | None, Iterator[Sequence[Any]]]:
     """Take histories as they come: lists of ids, or interactions, read or to be read.
+
+    `known` are the catalogue's ids, which tell a log's several item columns apart.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def as_lists(histories: Any) -> tuple[Iterator[Any] | None, Iterator[Sequence[An
         When one flat list is given where a list of histories is needed.
     """
     if isinstance(histories, str | Path) or hasattr(histories, "__arrow_c_stream__"):
-        histories = Interactions.from_table(histories)
+        histories = Interactions.from_table(histories, known=known)
     if isinstance(histories, Interactions):
         log = histories
         ids = log.item_ids.to_pylist()

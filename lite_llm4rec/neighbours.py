@@ -38,7 +38,7 @@ def compared_vectors(
         raise ConfigError("This model was trained on ids alone.", 'Ask with by="behaviour".')
     if by == "text":
         return torch.from_numpy(run.vectors)
-    matrix = matrix_of(run.model)
+    matrix = matrix_of(run.model).detach()
     return matrix[:, : matrix.shape[1] - run.model.bias_columns].cpu()
 
 

@@ -229,7 +229,7 @@ class Recommender(ItemChanges):
         texts = self._text_vectors(unlisted) if unlisted else None
         self.model.to(device).eval()
         search = self._search(device)
-        users, lists = as_lists(histories)
+        users, lists = as_lists(histories, self.catalogue.ids)
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
             numbers = item_numbers(chunk, self.catalogue, unknown, unlisted or ())

@@ -13,6 +13,8 @@ FIRST = Recommendations(
 )
 SECOND = Recommendations(["w"], [[]], [[]], [[]], [""])
 
+KNOWN = pa.array(["a", "b"])
+
 
 def test_one_row_per_recommendation():
     assert FIRST.to_table().to_pylist() == [
@@ -47,20 +49,20 @@ def test_parts_are_joined_in_order():
 
 def test_a_table_is_cut_into_histories_in_time_order():
     log = pa.table({"user_id": [2, 1, 2], "item_id": ["b", "c", "a"], "timestamp": [20, 5, 10]})
-    users, lists = as_lists(log)
+    users, lists = as_lists(log, KNOWN)
     assert users is not None
     assert list(users) == [2, 1]
     assert list(lists) == [["a", "b"], ["c"]]
 
 
 def test_lists_are_taken_as_they_come():
-    users, lists = as_lists(iter([["a"], ("b", "c"), []]))
+    users, lists = as_lists(iter([["a"], ("b", "c"), []]), KNOWN)
     assert users is None
     assert list(lists) == [["a"], ("b", "c"), []]
 
 
 @pytest.mark.parametrize("flat", [["abc"], [1], [b"abc"], [None]])
 def test_a_flat_list_is_refused(flat):
-    _, lists = as_lists(flat)
+    _, lists = as_lists(flat, KNOWN)
     with pytest.raises(DataError, match="should be a list of item ids"):
         list(lists)

@@ -77,7 +77,9 @@ def recommend(
             "Name histories in one way.", "--history ID,ID and --title WORDS, or --interactions"
         )
     if interactions is not None:
-        histories = Interactions.from_table(interactions, user=user, item=item, time=time)
+        histories = Interactions.from_table(
+            interactions, user=user, item=item, time=time, known=recommender.catalogue.ids
+        )
     stream = recommender.recommend_stream(
         histories, k, exclude=_ids(exclude), candidates=_ids(among) if among else None,
         include_seen=include_seen, unknown="drop" if drop_unknown else "error", device=device,

@@ -123,8 +123,9 @@ def _refuse(columns: dict[str, Any], candidates: str, prepared: bool) -> None:
     if prepared and candidates != "interacted":
         given.append("candidates")
     if given:
+        option = given[0].replace("_", "-")
         raise ConfigError(
-            f"--{given[0]} does not go with --data, whose tables are already settled.",
+            f"--{option} does not go with --data, whose tables are already settled.",
             "Leave it out, or make the folder again: `lite-llm4rec prepare` takes it."
             if prepared
             else "Leave it out, or give your own tables: --interactions and --items.",

@@ -1,6 +1,8 @@
 """The command that serves a run folder over HTTP."""
 
 import os
+import signal
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -49,6 +51,8 @@ def serve(
 
     The addresses are described at /docs and /openapi.json. SIGHUP loads the folder anew.
     """
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)  # what is loaded later is the newest anyway
     try:
         from lite_llm4rec.serve import settings as chosen
         from lite_llm4rec.serve.run import run_service

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from lite_llm4rec.errors import DataError, nearest
 
@@ -35,7 +36,7 @@ USUAL_NAMES = {
 
 
 def find_column(
-    table: pa.Table, role: str, named: str | None, where: str, preferred: Sequence[str] = ()
+    table: pa.Table, role: str, named: str | None, where: str, known: pa.Array | None = None
 ) -> str:
     """Find the column that plays a role.
 
@@ -45,8 +46,8 @@ def find_column(
         A key of `USUAL_NAMES`.
     named : str or None
         The caller's name for it; None looks for the usual names, in their order.
-    preferred : sequence of str
-        Of several usual names, one of these comes first.
+    known : pyarrow.Array, optional
+        What the column should hold: of several usual names, the one that does most is taken.
 
     Raises
     ------
@@ -57,10 +58,11 @@ def find_column(
         if named in table.column_names:
             return named
         raise DataError(f"{where} has no column '{named}'.", nearest(named, table.column_names))
-    both = [name for name in table.column_names if name in preferred]
-    usual = usual_name(table.select(both), role) or usual_name(table, role)
-    if usual is not None:
-        return usual
+    usual = [name for name in USUAL_NAMES[role] if name in table.column_names]
+    if len(usual) > 1 and known is not None:
+        return max(usual, key=lambda name: _count_known(table[name], known))
+    if usual:
+        return usual[0]
     raise DataError(
         f"{where} has no column that looks like the {role}; it has: "
         f"{', '.join(table.column_names)}.",
@@ -91,6 +93,14 @@ def id_column(table: pa.Table, named: str | None, where: str) -> str:
         f"{', '.join(table.column_names)}.",
         'Name it: items_id="…" (on the command line --items-id …).',
     )
+
+
+def _count_known(column: pa.ChunkedArray, known: pa.Array) -> int:
+    """Count the rows that hold one of the known values, written as text."""
+    if pa.types.is_nested(column.type):
+        return 0
+    values = known.drop_null().cast(pa.string())
+    return int(pc.sum(pc.is_in(column.cast(pa.string()), value_set=values)).as_py() or 0)
 
 
 def text_columns(table: pa.Table, item: str, named: Sequence[str] | None, where: str) -> list[str]:

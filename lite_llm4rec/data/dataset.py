@@ -58,8 +58,8 @@ class Dataset:
         user, item, time, text : optional
             Column names; by default the usual ones are looked for.
         items_id : str, optional
-            What the id is called in the items table; by default as in the interactions, where
-            that is given and the items table has it, else a usual name.
+            What the id is called in the items table; by default as `item`, where that is given and
+            the items table has it, else a usual name.
         duplicates : "keep", "first" or "last"
             See `Interactions.from_table`.
         core : int
@@ -76,21 +76,28 @@ class Dataset:
             raise ConfigError(
                 f"candidates is {candidates!r}.", nearest(str(candidates), get_args(Candidates))
             )
-        table = None if items is None else read_table(items)
+        catalogue = None
+        if items is not None:
+            table = read_table(items)
+            key = items_id or (item if item in table.column_names else None)
+            catalogue = Catalogue.from_arrow(table, key, text, name_of(items))
+            del table
+        elif items_id is not None:
+            raise ConfigError(
+                "items_id names a column of an items table, and there is none.", "Pass items."
+            )
         log = Interactions.from_table(
             interactions,
             user=user,
             item=item,
             time=time,
             duplicates=duplicates,
-            items_columns=[] if table is None else table.column_names,
+            known=None if catalogue is None else catalogue.ids,
         )
         if core:
             log = log.k_core(core, core)
-        if table is None:
+        if catalogue is None:
             return cls(name, log, Catalogue.of_ids(log.item_ids), "interacted")
-        key = items_id or (item if item in table.column_names else None)
-        catalogue = Catalogue.from_arrow(table, key, text, name_of(items))
         return cls.align(name, log, catalogue, candidates)
 
     @classmethod
@@ -122,7 +129,8 @@ class Dataset:
             raise DataError(
                 "No item id of the interactions occurs in the items table"
                 f" ({log.item_ids[0].as_py()!r} against {ids[0].as_py()!r}).",
-                "Check the id columns: the two tables must name items alike.",
+                "Check the id columns: the two tables must name items alike. Name them:"
+                " item=…, items_id=… (on the command line --item, --items-id).",
             )
         unknown = log.item_ids.filter(pc.invert(known))
         if len(unknown):

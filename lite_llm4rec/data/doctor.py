@@ -7,7 +7,7 @@ aside and goes on with what can still be examined.
 from collections.abc import Sequence
 from typing import Any
 
-from lite_llm4rec.data.doctor_items import examine_items
+from lite_llm4rec.data.doctor_items import examine_items, id_or_note
 from lite_llm4rec.data.doctor_log import examine_log
 from lite_llm4rec.data.doctor_report import Finding, Report, read_or_note
 from lite_llm4rec.data.readers import name_of
@@ -38,10 +38,14 @@ def examine(
     """
     report = Report([], [])
     table = None if items is None else read_or_note(items, name_of(items), report)
-    columns = [] if table is None else table.column_names
-    log = examine_log(interactions, {"user": user, "item": item, "time": time}, columns, report)
+    where = name_of(items)
+    key = None
     if table is not None:
-        key = items_id or (item if item in columns else None)
-        examine_items(table, name_of(items), key, text, log, report)
+        named = items_id or (item if item in table.column_names else None)
+        key = id_or_note(table, named, where, report)
+    known = None if table is None or key is None else table[key].combine_chunks()
+    log = examine_log(interactions, {"user": user, "item": item, "time": time}, known, report)
+    if table is not None and key is not None:
+        examine_items(table, where, key, text, log, report)
     report.findings.sort(key=lambda finding: ("error", "warning", "note").index(finding.severity))
     return report

@@ -31,20 +31,27 @@ REPAIRS: dict[str, Callable[[pa.Array], pa.Array]] = {
 HTML = r"</?[a-zA-Z][^>]*>|&[a-zA-Z]+;|&#\d+;"
 
 
+def id_or_note(table: pa.Table, named: str | None, where: str, report: Report) -> str | None:
+    """Find the id in an items table; its absence becomes a finding."""
+    try:
+        return id_column(table, named, where)
+    except DataError as error:
+        report.findings.append(as_finding("no_item_column", error))
+        return None
+
+
 def examine_items(
     table: pa.Table,
     where: str,
-    items_id: str | None,
+    key: str,
     text: Sequence[str] | None,
     log: Interactions | None,
     report: Report,
 ) -> None:
-    """Examine the items table, called `where`, and the two together where there is a log."""
-    try:
-        key = id_column(table, items_id, where)
-    except DataError as error:
-        report.findings.append(as_finding("no_item_column", error))
-        return
+    """Examine the items table, called `where`, and the two together where there is a log.
+
+    `key` is the id's column.
+    """
     missing = missing_ids(table[key])
     report.findings.extend(missing_findings(missing, "item", f"{where}, column '{key}'"))
     if missing.all():
@@ -64,6 +71,8 @@ def examine_items(
         report.facts.append(("columns that are not read", ", ".join(others)))
     report.findings.extend(_id_checks(table.num_rows, catalogue))
     report.findings.extend(_text_checks(catalogue))
+    if where.removesuffix(".gz").lower().endswith(".csv"):
+        report.findings.extend(_line_break_checks(catalogue))
     if log is not None:
         report.findings.extend(_overlap_checks(log, catalogue))
 
@@ -114,16 +123,6 @@ def _text_checks(catalogue: Catalogue) -> Iterator[Finding]:
     if empty.all():
         return
     yield from _shared_text_checks(catalogue, empty)
-    broken = pc.match_substring(catalogue.fields[0], "\n").fill_null(False).to_numpy()
-    if broken.any():
-        yield Finding(
-            "warning",
-            "line_breaks",
-            f"{counted(count(broken), 'item', 'have')} a line break in"
-            f" '{catalogue.fields.column_names[0]}', the first is"
-            f" {catalogue.ids[int(broken.argmax())].as_py()!r}.",
-            "Look there: in a CSV, a quotation mark that is not closed swallows the rows after it.",
-        )
     markup = pc.match_substring_regex(catalogue.fields[0], HTML).fill_null(False).to_numpy()
     if markup.any():
         yield Finding(
@@ -135,6 +134,19 @@ def _text_checks(catalogue: Catalogue) -> Iterator[Finding]:
             "Remove the tags, and turn codes such as &amp; into characters (in Python"
             " html.unescape).",
         )
+
+
+def _line_break_checks(catalogue: Catalogue) -> Iterator[Finding]:
+    for name, column in zip(catalogue.fields.column_names, catalogue.fields.columns, strict=True):
+        broken = pc.match_substring(column, "\n").fill_null(False).to_numpy()
+        if broken.any():
+            yield Finding(
+                "warning",
+                "line_breaks",
+                f"{counted(count(broken), 'item', 'have')} a line break in '{name}', the first is"
+                f" {catalogue.ids[int(broken.argmax())].as_py()!r}.",
+                "Look there: a quotation mark that is not closed swallows the rows after it.",
+            )
 
 
 def _shared_text_checks(catalogue: Catalogue, empty: Bools) -> Iterator[Finding]:

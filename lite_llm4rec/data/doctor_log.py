@@ -2,7 +2,7 @@
 
 import math
 import time as clock
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -43,16 +43,15 @@ UNIT_NAMES = {1_000: "milliseconds", 1_000_000: "microseconds", 1_000_000_000: "
 
 
 def examine_log(
-    source: Any, named: dict[str, str | None], items_columns: Sequence[str], report: Report
+    source: Any, named: dict[str, str | None], known: pa.Array | None, report: Report
 ) -> Interactions | None:
     """Examine the interactions; return them as far as they can be read."""
     where = name_of(source)
     table = read_or_note(source, where, report)
     if table is None:
         return None
-    preferred = {"item": items_columns}
     found = {
-        role: column_or_note(table, role, name, where, report, preferred.get(role, ()))
+        role: column_or_note(table, role, name, where, report, known if role == "item" else None)
         for role, name in named.items()
     }
     names = {role: name for role, name in found.items() if name is not None}

@@ -1,6 +1,6 @@
 """What the doctor's checks share: findings, the report, and reading that notes what fails."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -79,11 +79,11 @@ def column_or_note(
     named: str | None,
     where: str,
     report: Report,
-    preferred: Sequence[str] = (),
+    known: pa.Array | None = None,
 ) -> str | None:
     """Find a column; its absence becomes a finding."""
     try:
-        return find_column(table, role, named, where, preferred)
+        return find_column(table, role, named, where, known)
     except DataError as error:
         report.findings.append(as_finding(f"no_{role}_column", error))
         return None

@@ -1,7 +1,6 @@
 """A table of interactions → checked, stably ordered histories (offsets + items arrays)."""
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -60,7 +59,7 @@ class Interactions:
         item: str | None = None,
         time: str | None = None,
         duplicates: Duplicates = "keep",
-        items_columns: Sequence[str] = (),
+        known: pa.Array | None = None,
     ) -> "Interactions":
         """Read and order a table of interactions.
 
@@ -75,9 +74,9 @@ class Interactions:
             Column names; by default the usual ones are looked for.
         duplicates : "keep", "first" or "last"
             Of several interactions of one user with one item, keep all, the first or the last.
-        items_columns : sequence of str
-            What the items table's columns are called. Where the log has several usual names for
-            the item, such as `asin` and `parent_asin`, the one that is there too is taken.
+        known : pyarrow.Array, optional
+            The ids of a catalogue: where the log has several usual names for the item, such as
+            `asin` and `parent_asin`, the one that holds most of them is taken.
 
         Raises
         ------
@@ -92,7 +91,7 @@ class Interactions:
         table = read_table(source)
         names = [
             find_column(table, "user", user, where),
-            find_column(table, "item", item, where, items_columns),
+            find_column(table, "item", item, where, known),
             find_column(table, "time", time, where),
         ]
         if table.num_rows == 0:

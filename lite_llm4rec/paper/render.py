@@ -88,11 +88,11 @@ def _loads(record: dict[str, Any]) -> str:
 
 def _soak(record: dict[str, Any]) -> str:
     """Put what each part of a long load saw into a table."""
-    asked = ", ".join(f"{count:,} {kind}" for kind, count in record["asked"].items())
+    answered = ", ".join(f"{count:,} {kind}" for kind, count in record["answered"].items())
     lines = [
         f"{record['cell']}, {cell.place(record)}, {record['minutes']:g} minutes at"
-        f" {record['rate']:g} requests a second ({asked}); {record['events_stored']:,} events were"
-        " stored:",
+        f" {record['rate']:g} requests a second (answered: {answered});"
+        f" {record['events_stored']:,} events were stored:",
         "",
         "| part | p50 ms | p95 ms | p99 ms | errors | resident MB |",
         "|---" * 6 + "|",

@@ -100,12 +100,12 @@ def _note_hangups() -> asyncio.Event:
 
 
 async def _reload_at(hung_up: asyncio.Event, service: Service) -> None:
-    """Reload whenever the event is set, and once more where it is set during a reload."""
+    """Reload whenever the event is set, and once more where it is set during any reload."""
     while True:
         await hung_up.wait()
         hung_up.clear()
         try:
-            await service.reload()
+            await service.reload(wait=True)
         except LiteLLM4RecError as error:
             log.error("reload refused", extra={"problem": str(error)})
         except Exception:  # nobody waits for this task, who could tell of it

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
@@ -121,8 +122,11 @@ def import_interactions(
     columns: dict[str, str | None],
     keep_days: float | None,
     tell: Callable[[int], None] = lambda rows: None,
+    known: pa.Array | None = None,
 ) -> int:
     """Record a table of interactions, those of its rows that were not recorded before.
+
+    `known` are the catalogue's ids, which tell a log's several item columns apart.
 
     Returns
     -------
@@ -137,7 +141,7 @@ def import_interactions(
     with path.open("rb") if path.is_file() else _missing(path) as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     log = Interactions.from_table(
-        path, user=columns["user"], item=columns["item"], time=columns["time"]
+        path, user=columns["user"], item=columns["item"], time=columns["time"], known=known
     )
     if keep_days is not None and log.time == "order":
         raise DataError(

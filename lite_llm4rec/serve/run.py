@@ -1,6 +1,5 @@
 """Run the service until it is told to stop."""
 
-import signal
 import socket
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from lite_llm4rec.serve.app import create_app
 from lite_llm4rec.serve.logs import log, set_up_logs
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import open_database
-from lite_llm4rec.store import read_config
+from lite_llm4rec.store import read_catalogue, read_config
 
 CONNECTIONS = 2048
 
@@ -27,8 +26,6 @@ def run_service(
     ConfigError, DataError, StoreError
         When it cannot start.
     """
-    if hasattr(signal, "SIGHUP"):  # what is loaded later is the newest anyway
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
     read_config(settings.folder)  # a wrong folder is told before anything else is done
     link = bind(settings.host, settings.port)
     set_up_logs()
@@ -77,6 +74,9 @@ def bind(host: str, port: int) -> socket.socket:
 
 def _import(settings: Settings, path: Path, columns: dict[str, str | None]) -> None:
     database = open_database(settings.database)
-    rows = events.import_interactions(database, path, columns, settings.keep_days)
+    catalogue, _, _ = read_catalogue(settings.folder)
+    rows = events.import_interactions(
+        database, path, columns, settings.keep_days, known=catalogue.ids
+    )
     database.dispose()
     log.info("interactions recorded", extra={"file": str(path), "events": rows})

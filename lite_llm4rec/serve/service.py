@@ -201,17 +201,22 @@ class Service:
         async with self._changing:
             await self._catch_up(self.served)
 
-    async def reload(self) -> Served:
+    async def reload(self, wait: bool = False) -> Served:
         """Load the run folder anew and serve it from then on; no request fails.
+
+        Parameters
+        ----------
+        wait : bool
+            Wait for a reload that is under way, and load once more.
 
         Raises
         ------
         StoreError
             When it cannot be used; the old one goes on.
         Conflict
-            When a reload is under way.
+            When a reload is under way and is not waited for.
         """
-        if self._reloading.locked():
+        if self._reloading.locked() and not wait:
             raise Conflict("A reload is under way.", "Wait for it.")
         async with self._reloading:
             try:

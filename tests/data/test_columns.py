@@ -30,11 +30,14 @@ def test_usual_names_are_known_in_their_order(
     assert find_column(table(*names), role, None, "log") == expected
 
 
-def test_of_several_usual_names_the_one_that_both_tables_have() -> None:
-    log = table("asin", "parent_asin")
-    assert find_column(log, "item", None, "log", ["parent_asin", "title"]) == "parent_asin"
-    assert find_column(log, "item", None, "log", ["id", "title"]) == "asin"
-    assert find_column(log, "item", "asin", "log", ["parent_asin"]) == "asin"
+def test_of_several_usual_names_the_one_that_holds_what_is_known() -> None:
+    log = pa.table({"asin": ["A1", "A2"], "parent_asin": ["P1", "P1"], "item": [[1], [2]]})
+    assert find_column(log, "item", None, "log", pa.array(["P1", "A1", None])) == "parent_asin"
+    assert find_column(log, "item", None, "log", pa.array(["A1"])) == "asin"
+    assert find_column(log, "item", None, "log") == "item"
+    assert find_column(log, "item", "asin", "log", pa.array(["P1"])) == "asin"
+    numbers = pa.table({"item_id": ["x", "y"], "movie_id": [1, 2]})
+    assert find_column(numbers, "item", None, "log", pa.array(["2", "3"])) == "movie_id"
 
 
 def test_the_id_of_an_items_table() -> None:

@@ -73,12 +73,20 @@ def test_both_tables_may_call_the_id_in_their_own_way() -> None:
         Dataset.from_tables(log, items, item="product")
 
 
-def test_the_ids_column_that_both_tables_have_is_taken() -> None:
+def test_of_a_logs_columns_the_one_that_the_items_table_knows_is_taken() -> None:
     log = pa.table({"asin": ["1", "2", "3", "4", "5"], **LOG}).rename_columns(
         ["asin", "user_id", "parent_asin", "timestamp"]
     )
     items = pa.table(ITEMS).rename_columns(["parent_asin", *list(ITEMS)[1:]])
     assert Dataset.from_tables(log, items).catalogue.titles() == ["Ay", "Cee", "x"]
+    other = items.add_column(0, "asin", pa.array(["7", "8", "9"]))
+    named = Dataset.from_tables(log, other, items_id="parent_asin")
+    assert named.catalogue.titles() == ["Ay", "Cee", "x"]
+
+
+def test_an_id_of_no_items_table_is_refused() -> None:
+    with pytest.raises(ConfigError, match="there is none"):
+        Dataset.from_tables(pa.table(LOG), items_id="sku")
 
 
 def test_core_and_duplicates() -> None:

@@ -102,11 +102,12 @@ def test_html(title: str) -> None:
 
 def test_a_quotation_mark_left_open_in_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
-    path.write_text('item_id,title,year\nx,"Open,1990\ny,Why,1991\nz,"Zed",1992\n')
-    report = examine(GOOD, path)
-    finding = found(report)["line_breaks"]
-    assert finding.message == "1 item has a line break in 'title', the first is 'x'."
+    path.write_text('item_id,title,brand\nx,Ex,"Open\ny,Why,Foo\nz,Zed,Bar\n')
+    finding = found(examine(GOOD, path))["line_breaks"]
+    assert finding.message == "1 item has a line break in 'brand', the first is 'x'."
     assert "quotation mark" in finding.remedy
+    long = items_of([*"xyz"], ["A\nB", "C", "D"])
+    assert found(examine(GOOD, long)) == {}  # which no CSV is
 
 
 def test_what_is_not_read_is_told() -> None:

@@ -114,13 +114,15 @@ def test_a_soak_is_a_table_of_its_parts(tmp_path: Path):
     details = {
         "minutes": 10.0,
         "rate": 8.0,
-        "asked": {"history": 4700, "event": 100},
+        "answered": {"history": 4700, "event": 100},
         "events_stored": 100,
         "parts": [part, {**part, "errors": 2}],
     }
     write_benchmark(tmp_path / "benchmarks" / "serve_soak.json", "what ÷ what", 1.0, details)
     page = render(tmp_path)
-    assert "10 minutes at 8 requests a second (4,700 history, 100 event); 100 events" in page
+    assert (
+        "10 minutes at 8 requests a second (answered: 4,700 history, 100 event); 100 events" in page
+    )
     assert "| 2 | 1.3 | 2.0 | 3.0 | 2 | 100 |" in page
 
 

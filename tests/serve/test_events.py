@@ -119,6 +119,16 @@ def test_a_table_is_imported_once_and_stays_deleted(database: Engine, tmp_path: 
     assert stored(database) == 294
 
 
+def test_of_several_item_columns_the_one_that_the_catalogue_knows(database: Engine, tmp_path: Path):
+    log = pa.table(
+        {"user_id": ["u", "u"], "asin": ["A1", "A2"], "parent_asin": ["P1", "P2"], "time": [1, 2]}
+    )
+    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
+    known = pa.array(["P2", "P1"])
+    import_interactions(database, tmp_path / "log.parquet", COLUMNS, None, known=known)
+    assert histories(database, ["u"]) == [["P1", "P2"]]
+
+
 def test_of_a_table_that_has_grown_only_what_is_new_is_recorded(database: Engine, tmp_path: Path):
     log, _ = ring_tables(50, 20, 6, seed=0)
     pyarrow.parquet.write_table(log.slice(0, 200), tmp_path / "log.parquet")

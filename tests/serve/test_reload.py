@@ -1,5 +1,6 @@
 """A new run folder is taken up while requests come; what was added at run time is accounted for."""
 
+import asyncio
 import shutil
 import threading
 from dataclasses import replace
@@ -10,6 +11,8 @@ import pyarrow as pa
 from fastapi.testclient import TestClient
 
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.serve.app import _reload_at
+from lite_llm4rec.serve.service import Service
 from tests.conftest import untrained
 from tests.serve.conftest import Serving, served_run
 
@@ -137,3 +140,25 @@ def test_a_link_is_followed_anew(serving: Serving, run_folder: Path, text_model:
         assert client.post("/admin/reload").json()["run"] == "other"
         wanted = Recommender.load(other).recommend([["i05", "i06"]], k=8).ids[0]
         assert first_ids(client) == wanted
+
+
+def test_a_hangup_during_a_reload_loads_once_more(serving: Serving):
+    with serving() as client:
+        service: Service = client.app.state.service  # type: ignore[attr-defined]
+        first = service.served
+
+        async def hang_up_during_a_reload() -> None:
+            hung_up = asyncio.Event()
+            watching = asyncio.create_task(_reload_at(hung_up, service))
+            under_way = asyncio.create_task(service.reload())
+            await asyncio.sleep(0)
+            assert service._reloading.locked()
+            hung_up.set()
+            second = await under_way
+            while service.served in (first, second):
+                await asyncio.sleep(0.01)
+            watching.cancel()
+
+        assert client.portal is not None
+        client.portal.call(hang_up_during_a_reload)
+        assert client.get("/health/ready").status_code == 200
