@@ -35,6 +35,7 @@ RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "serve_load.json
 CLIENTS = (1, 8, 32)
 RATES = (20, 50, 100)  # requests a second
 LENGTH = 20
+PAUSE = 0.002
 PLAIN = """
 import sys
 import torch
@@ -183,8 +184,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(times[11]) + int(times[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> dict[str, float]:
-    """Time the model alone, in this process: p50 and computing per call, in milliseconds."""
+def bare(
+    run: Path, bodies: list[dict[str, Any]], threads: int, pause: float = 0.0
+) -> dict[str, float]:
+    """Time the model alone, in this process: p50 and computing per call, in milliseconds.
+
+    With `pause` seconds between calls, as between a lone client's requests: a processor that has
+    waited computes more slowly.
+    """
     import torch
 
     torch.set_num_threads(threads)
@@ -193,6 +200,7 @@ def bare(run: Path, bodies: list[dict[str, Any]], threads: int) -> dict[str, flo
         recommender.recommend([body["history"]], k=10)
     times, computed = [], time.process_time()
     for body in bodies[:200]:
+        time.sleep(pause)
         started = time.perf_counter()
         recommender.recommend([body["history"]], k=10)
         times.append(time.perf_counter() - started)
@@ -213,7 +221,10 @@ def lone(
 def measure(run: Path, exported: Path, seconds: float, threads: int) -> dict[str, Any]:
     """Measure both services in turn."""
     bodies = requests_of(run, seed=0)
-    found: dict[str, Any] = {"model alone": bare(exported, bodies, threads)}
+    found: dict[str, Any] = {
+        "model alone": bare(exported, bodies, threads),
+        "model alone, with pauses": bare(exported, bodies, threads, PAUSE),
+    }
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         with served("service", exported, threads, folder) as ours, \
