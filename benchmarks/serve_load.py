@@ -1,6 +1,10 @@
 """The service under load on loopback, beside the plainest one: eager torch in a FastAPI handler.
 
     python benchmarks/serve_load.py runs/demo/causal
+    python benchmarks/serve_load.py --t5-small
+
+The second takes a model of T5-small's shape on 3,706 items, with weights drawn (time does not
+depend on them), and gives the service its fp32 export; the other service has the model itself.
 
 Closed loop: so many clients, each asking again as soon as it has its answer. Open loop: requests
 come at a rate, whether or not the ones before are answered; a request's time is counted from when
@@ -27,15 +31,23 @@ from typing import Any
 import aiohttp
 import httpx2 as httpx
 import numpy as np
+import pyarrow as pa
+import torch
 
+from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.export import export
+from lite_llm4rec.models import CatalogueFacts, LiteConfig, LiteLLM4Rec
+from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_benchmark
+from lite_llm4rec.stage_config import StageConfig
 
 RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "serve_load.json"
 CLIENTS = (1, 8, 32)
 RATES = (20, 50, 100)  # requests a second
 LENGTH = 20
 PAUSE = 0.002
+N_ITEMS = 3706  # with LENGTH, the paper's on ML-1M
 PLAIN = """
 import sys
 import torch
@@ -117,9 +129,9 @@ async def closed(
             times.append(time.perf_counter() - started)
             place += clients
 
-    async with _client(url, clients) as client:
+    async with client_of(url, clients) as client:
         await asyncio.gather(*(one(first, client) for first in range(clients)))
-    return {**_summary(times), "throughput": len(times) / seconds, "errors": errors}
+    return {**summary(times), "throughput": len(times) / seconds, "errors": errors}
 
 
 async def opened(
@@ -137,14 +149,14 @@ async def opened(
         errors += not answered  # not in one line: what was read before an await may be old
         times.append(time.perf_counter() - at)
 
-    async with _client(url, 256) as client:
+    async with client_of(url, 256) as client:
         started = time.perf_counter()
         asked = []
         for place, offset in enumerate(due):
             await asyncio.sleep(max(0.0, started + offset - time.perf_counter()))
             asked.append(asyncio.create_task(one(place, client, started + offset)))
         await asyncio.gather(*asked)
-    return {**_summary(times), "errors": errors}
+    return {**summary(times), "errors": errors}
 
 
 async def _ask(
@@ -159,13 +171,13 @@ async def _ask(
         return False
 
 
-def _client(url: str, connections: int) -> aiohttp.ClientSession:
+def client_of(url: str, connections: int) -> aiohttp.ClientSession:
     """Open a client whose own work is small beside what it measures."""
     connector = aiohttp.TCPConnector(limit=connections)
     return aiohttp.ClientSession(url, connector=connector, timeout=aiohttp.ClientTimeout(60))
 
 
-def _summary(times: list[float]) -> dict[str, float]:
+def summary(times: list[float]) -> dict[str, float]:
     cuts = np.quantile(times, [0.5, 0.95, 0.99]) * 1000
     return dict(zip(("p50_ms", "p95_ms", "p99_ms"), map(float, cuts), strict=True))
 
@@ -192,8 +204,6 @@ def bare(
     With `pause` seconds between calls, as between a lone client's requests: a processor that has
     waited computes more slowly.
     """
-    import torch
-
     torch.set_num_threads(threads)
     recommender = Recommender.load(run)
     for body in bodies[:20]:  # warm
@@ -216,6 +226,23 @@ def lone(
     found = asyncio.run(closed(url, bodies, 1, seconds, path))
     computed = (cpu_seconds(pid) - before) / (found["throughput"] * seconds)
     return {**found, "cpu_ms": 1000 * computed}
+
+
+def draw_t5_small(folder: Path) -> tuple[Path, Path]:
+    """Make a run folder of T5-small's shape, and its export."""
+    items = pa.table(
+        {"item_id": np.arange(N_ITEMS), "title": [f"Item {i}" for i in range(N_ITEMS)]}
+    )
+    catalogue, counts = Catalogue.from_table(items), np.ones(N_ITEMS, np.int64)
+    config = LiteConfig(backbone="t5", from_scratch=True, items="id", history_length=LENGTH)
+    none = np.empty((N_ITEMS, 0), np.float32)
+    torch.manual_seed(0)
+    facts = CatalogueFacts(torch.from_numpy(none), torch.from_numpy(counts))
+    model = LiteLLM4Rec.create(config, facts).eval()
+    preset = Preset("T5-small's shape, weights drawn", model=config, vector=StageConfig())
+    drawn = Recommender(preset, model, catalogue, counts, none, [], [])
+    export(drawn, folder / "exported")
+    return drawn.save(folder / "run"), folder / "exported"
 
 
 def measure(run: Path, exported: Path, seconds: float, threads: int) -> dict[str, Any]:
@@ -253,22 +280,28 @@ def measure(run: Path, exported: Path, seconds: float, threads: int) -> dict[str
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--exported", type=Path, help="its export, which the service has instead")
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("--t5-small", action="store_true", help="instead of a run")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
+    if (options.run is None) != options.t5_small:
+        parser.error("Name a run folder, or --t5-small.")
     os.environ.setdefault("OMP_NUM_THREADS", str(options.threads))
-    exported = options.exported or options.run
-    found = measure(options.run, exported, options.seconds, options.threads)
+    torch.set_num_threads(options.threads)
+    with tempfile.TemporaryDirectory() as folder:
+        run = exported = options.run
+        if options.t5_small:
+            run, exported = draw_t5_small(Path(folder))
+        found = measure(run, exported, options.seconds, options.threads)
+        name = json.loads((run / "config.json").read_text())["preset"]["name"]
     many = CLIENTS[-1]
     ratio = (
         found[f"service, {many} clients"]["throughput"]
         / found[f"plain, {many} clients"]["throughput"]
     )
-    name = json.loads((options.run / "config.json").read_text())["preset"]["name"]
-    which = "the service" if exported == options.run else "the service on an export"
+    which = "the service on an export" if options.t5_small else "the service"
     what = (
         f"requests a second with {many} clients: {which} ÷ eager torch in a FastAPI handler, {name}"
     )

@@ -21,7 +21,7 @@ from typing import Any
 import aiohttp
 import numpy as np
 import torch
-from serve_load import _client, _summary, requests_of, resident, served
+from serve_load import client_of, requests_of, resident, served, summary
 
 from lite_llm4rec.records import write_benchmark
 
@@ -38,7 +38,7 @@ async def soak(
     asked: Counter[str] = Counter()
     answered: Counter[str] = Counter()
     parts: list[dict[str, float]] = []
-    async with _client(url, 256) as client:
+    async with client_of(url, 256) as client:
         for _ in range(PARTS):
             times: list[float] = []
             failed = 0
@@ -59,7 +59,7 @@ async def soak(
                 tasks.append(asyncio.create_task(one(at, kind, asked.total())))
                 asked[kind] += 1
             await asyncio.gather(*tasks)
-            parts.append({**_summary(times), "errors": failed, "resident_mb": resident(pid)})
+            parts.append({**summary(times), "errors": failed, "resident_mb": resident(pid)})
             print(json.dumps(parts[-1]), flush=True)
     return parts, answered
 
