@@ -3,7 +3,7 @@
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -227,7 +227,7 @@ class Recommender(ItemChanges):
         device = Machine(device).name()
         allowed = self._allowed(exclude, candidates).to(device)
         texts = self._text_vectors(unlisted) if unlisted else None
-        self.model.to(device).eval()
+        self._make_ready(device)
         search = self._search(device)
         users, lists = as_lists(histories, self.catalogue.ids)
         while chunk := list(islice(lists, batch)):
@@ -342,6 +342,14 @@ class Recommender(ItemChanges):
         vectors = np.stack(list(unlisted.values())).astype(np.float32)
         check_vectors(vectors, len(unlisted), self.vectors.shape[1])
         return vectors
+
+    def _make_ready(self, device: str) -> None:
+        """Move the model or end its training, where need be: to go through its parts takes time."""
+        weight = next(chain(self.model.parameters(), self.model.buffers()), None)
+        if weight is None or weight.device.type != device:
+            self.model.to(device)
+        if self.model.training:
+            self.model.eval()
 
     def _search(self, device: str) -> Search | None:
         """Choose how the best items of user vectors are found: by the index, or exactly."""
