@@ -15,7 +15,7 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.evaluate import Part
 from lite_llm4rec.item_vectors import catalogue_facts, check_vectors, start_vectors
 from lite_llm4rec.machine import Machine
@@ -46,6 +46,8 @@ def fit_run(
     ------
     DataError, ConfigError, DownloadError, TrainingError
     """
+    if not len(split.valid):
+        raise DataError(f"{split.name} has no validation targets.", "Choose another split.")
     brought = vectors is not None
     torch.manual_seed(preset.seed)
     vectors = _first_vectors(dataset, preset, machine, vectors, progress)
@@ -54,6 +56,8 @@ def fit_run(
     model = MODELS[preset.model.kind].create(preset.model, facts)
     if init_from is not None:
         places = _places(init_from.catalogue, dataset.catalogue, facts)
+        if preset.cold_share:
+            _check_cold(counts, init_from.counts, places[0])
         take_over(model, facts, init_from.model, *places)
         init_from.check_users(split.interactions)
     with tempfile.TemporaryDirectory() as temporary:
@@ -69,6 +73,7 @@ def fit_run(
     return Run(
         preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
         item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,
+        split=split.name,
     )  # fmt: skip
 
 
@@ -92,6 +97,18 @@ def _first_vectors(
     vectors = np.ascontiguousarray(found, np.float32)
     check_vectors(vectors, len(dataset.catalogue))
     return vectors
+
+
+def _check_cold(counts: Ints, old_counts: Ints, places: Ints) -> None:
+    """See that the items held out of training are new to the model that it goes on from."""
+    learnt = (counts == 0) & (places >= 0)
+    learnt[learnt] = old_counts[places[learnt]] > 0
+    if learnt.any():
+        raise ConfigError(
+            f"The model to go on from has learnt {int(learnt.sum()):,} of the items that"
+            " cold_share holds out.",
+            "Start from nothing, or from a run with the same cold_share and seed.",
+        )
 
 
 def _places(old: Catalogue, new: Catalogue, facts: CatalogueFacts) -> tuple[Ints, Ints]:

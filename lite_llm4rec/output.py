@@ -185,14 +185,19 @@ def show_run(
 def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
     """Write recommendations to a Parquet file as they come; return the number of rows."""
     partial = path.with_name(f"{path.name}.part")
-    rows, writer = 0, None
+    rows, writer, empty = 0, None, None
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         for part in stream:
             table = part.to_table()
+            if table.num_rows == 0:  # it has no types
+                empty = table
+                continue
             writer = writer or pyarrow.parquet.ParquetWriter(partial, table.schema)
-            writer.write_table(table.cast(writer.schema))  # a part without rows has no types
+            writer.write_table(table.cast(writer.schema))
             rows += table.num_rows
+        if writer is None and empty is not None:
+            writer = pyarrow.parquet.ParquetWriter(partial, empty.schema)
         if writer is not None:
             writer.close()
             partial.replace(path)

@@ -26,6 +26,7 @@ from lite_llm4rec.lists import Recommendations, as_ids, as_lists, item_numbers
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import SequenceModel
 from lite_llm4rec.neighbours import compared_vectors, nearest_rows
+from lite_llm4rec.own_split import as_numbered, learnt_targets
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
@@ -129,19 +130,19 @@ class Recommender(ItemChanges):
 
         See `evaluate.evaluate`. The result is kept with the model and saved with it. By default
         the split is the one it was trained with, and seen items are removed unless the preset's
-        `repeats` says otherwise.
+        `repeats` says otherwise. `leaks` tells of targets that training has seen, where the split
+        is another.
 
         Raises
         ------
         DataError
             When the data set's items are not this model's; or, for a model that writes ids, its
             users: such a model knows them by their place in the log.
+        ConfigError
+            When no split is given and the model was trained with the caller's own.
         """
-        if split is not None:  # made of the data as they came, so numbered as they were
-            log = replace(dataset, interactions=split.interactions).renumber(self.catalogue)
-            split = replace(split, interactions=log.interactions)
-        dataset = dataset.renumber(self.catalogue)
-        split, device = split or preset_split(self.preset, dataset), Machine(device).name()
+        dataset, split = as_numbered(self, dataset, split)
+        device = Machine(device).name()
         self.check_users(split.interactions)
         if seen_filter is None:
             seen_filter = not self.preset.repeats
@@ -149,6 +150,8 @@ class Recommender(ItemChanges):
             self.model, dataset, split, part, seen_filter=seen_filter, device=device, batch=batch,
             max_score_bytes=max_score_bytes,
         )  # fmt: skip
+        learnt = learnt_targets(self, dataset, split, getattr(split, part))
+        evaluation = replace(evaluation, leaks=[*evaluation.leaks, *learnt])
         kept = [old for old in self.evaluations if old.protocol != evaluation.protocol]
         self.evaluations = [*kept, evaluation]
         return evaluation

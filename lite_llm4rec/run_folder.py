@@ -57,6 +57,8 @@ class Run:
         Whether `vectors` were brought, so that new items must bring theirs.
     users_sha256 : str
         `Interactions.users_sha256` of the log it was trained on; of an older run folder empty.
+    split : str
+        The split that it was trained with, as the protocol prints it; of an older run folder empty.
     index : Index or None
         What finds items in a large catalogue; without it search is exact.
     """
@@ -73,6 +75,7 @@ class Run:
     retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     brought: bool = False
     users_sha256: str = ""
+    split: str = ""
     index: Index | None = None
 
     def __post_init__(self) -> None:
@@ -115,9 +118,13 @@ def write_run(run: Run, target: Path) -> Path:
     if not is_main_process():
         return target
     with store.replacing(target) as folder:
-        facts = {"brought_vectors": run.brought, "users_sha256": run.users_sha256}
-        described = {**facts, **run.model.describe()}
-        store.write_config(folder, {"preset": to_dict(run.preset), **described})
+        facts = {
+            "preset": to_dict(run.preset),
+            "brought_vectors": run.brought,
+            "users_sha256": run.users_sha256,
+            "split": run.split,
+        }
+        store.write_config(folder, {**facts, **run.model.describe()})
         store.write_weights(folder, run.model.state_dict())
         store.write_vectors(folder, run.vectors)
         store.write_catalogue(folder, run.catalogue, run.counts, run.retired)
@@ -163,6 +170,7 @@ def read_run(folder: Path) -> Run:
         retired=retired,
         brought=config.get("brought_vectors", False),
         users_sha256=config.get("users_sha256", ""),
+        split=config.get("split", ""),
         index=_read_index(folder / store.INDEX, model),
     )
 

@@ -21,7 +21,7 @@ from lite_llm4rec.item_vectors import item_texts
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, RankingModel
 from lite_llm4rec.models.lite import JointText
-from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.paths import flush, is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import (
@@ -166,6 +166,7 @@ def _save(model: RankingModel, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
     ended = {FITTED: json.dumps(asdict(fitted))}
     save_model(model, str(partial), ended)  # not save_file: T5's Item LLM shares its embedding
+    flush(partial)
     os.replace(partial, path)
 
 

@@ -255,7 +255,10 @@ def tested_by(folder: Path) -> str:
         if protocol["part"] == "test":
             seen = "removed" if protocol["seen_filter"] else "kept"
             candidates = f"{protocol['n_candidates']:,} {protocol['candidates']}"
-            return f"{protocol['split']}, {candidates} candidates, seen items {seen}"
+            return (
+                f"sequences {protocol['sequences_sha256'][:12]}, {protocol['split']},"
+                f" {candidates} candidates, seen items {seen}"
+            )
     return ""
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from lite_llm4rec.curves import next_version
@@ -31,7 +31,13 @@ from lite_llm4rec.machine import Machine
 from lite_llm4rec.metrics import CASE_METRICS
 from lite_llm4rec.models.base import GenerativeModel, PretrainedModel, RankingModel
 from lite_llm4rec.stage_config import StageConfig
-from lite_llm4rec.training_callbacks import AtomicCheckpoints, Budget, Progress, Resume
+from lite_llm4rec.training_callbacks import (
+    AtomicCheckpoints,
+    Budget,
+    Patience,
+    Progress,
+    Resume,
+)
 
 SELECTED_BY = "recall@10"
 
@@ -101,10 +107,12 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         rows = np.arange(batch_idx * self.stage.batch, (batch_idx + 1) * self.stage.batch)
         examples = self.examples(self.current_epoch)
         rows = rows[rows < len(examples)]
-        mine = examples.take(rows[self.global_rank :: self.trainer.world_size])
-        tensors = self.batch(mine)
+        share = rows[self.global_rank :: self.trainer.world_size]
+        tensors = self.batch(examples.take(share if len(share) else rows[:1]))
         self.taught = self.model.taught(tensors)
         loss = self.loss(tensors.to(self.device))
+        if not len(share):  # the others wait for this device's gradient
+            loss = 0 * loss
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is {float(loss.detach())} at epoch {self.current_epoch},"
@@ -139,7 +147,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         valid = self.validation_targets()
         cases = valid.take(np.arange(self.global_rank, len(valid), self.trainer.world_size))
         with torch.autocast(self.device.type, enabled=False):  # bf16 scores would tie
-            ranks = self.ranks(cases)
+            ranks = self.ranks(cases) if len(cases) else np.empty(0, np.int64)
         for name, metric in CASE_METRICS.items():
             total = torch.tensor(float(metric(ranks).sum()), device=self.device)
             mean = self.trainer.strategy.reduce(total, reduce_op="sum") / len(valid)
@@ -251,7 +259,13 @@ def fit(
         save_on_train_epoch_end=False,  # at the validation, before `resume` saves what it selected
         enable_version_counter=False,
     )
-    stop = EarlyStopping(SELECTED_BY, mode="max", patience=stage.patience, check_finite=True)
+    stop = Patience(
+        SELECTED_BY,
+        mode="max",
+        patience=stage.patience,
+        check_finite=True,
+        check_on_train_epoch_end=False,  # at the validation, as `best`
+    )
     selection = [] if pretraining else [stop, best]
     average = [EMAWeightAveraging(use_buffers=False, decay=stage.average)] if stage.average else []
     shown = [Progress(name, stage.epochs, SELECTED_BY)] if progress else []

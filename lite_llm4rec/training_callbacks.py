@@ -11,6 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
+from lightning.pytorch.callbacks import EarlyStopping
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tqdm import tqdm
 
@@ -110,6 +111,15 @@ class Resume(pl.Callback):  # type: ignore[misc]
 
     def _remedy(self) -> str:
         return "Run the same command again: it goes on from the last checkpoint."
+
+
+class Patience(EarlyStopping):  # type: ignore[misc]
+    """Stop where validation has long not risen; a training that had stopped so does not go on."""
+
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """End before the first step where the checkpoint says so."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class Budget(pl.Callback):  # type: ignore[misc]

@@ -12,6 +12,7 @@ import torch
 
 from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.models import BERT4RecConfig, FDSAConfig, LiteConfig, S3RecConfig
 from lite_llm4rec.preset import Preset
@@ -59,6 +60,25 @@ def test_brought_vectors_may_be_any_array_of_numbers(small_ring: Dataset):
         )
         assert np.array_equal(found.vectors, vectors)
         assert found.vectors.dtype == np.float32
+
+
+def test_nothing_to_validate_on_is_told_before_training(small_ring: Dataset):
+    split = leave_one_out(small_ring.interactions)
+    blind = replace(split, name="blind", valid=split.valid.take(np.arange(0)))
+    with pytest.raises(DataError, match="blind has no validation targets"):
+        Recommender.fit(small_ring, tiny_preset(), split=blind, vectors=drawn_vectors(20))
+
+
+def test_items_held_out_must_be_new_to_the_model_gone_on_from(small_ring: Dataset):
+    how: Any = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
+    briefly = tiny_preset(vector=StageConfig(epochs=1))
+    apart = replace(briefly, cold_share=0.2)
+    knowing = Recommender.fit(small_ring, briefly, **how)
+    with pytest.raises(ConfigError, match="has learnt 4 of the items that cold_share holds out"):
+        Recommender.fit(small_ring, apart, init_from=knowing, **how)
+    ignorant = Recommender.fit(small_ring, apart, **how)
+    again = Recommender.fit(small_ring, apart, init_from=ignorant, **how)
+    assert (again.counts == 0).sum() == 4
 
 
 def test_ids_alone_are_enough_without_an_items_table():

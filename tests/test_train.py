@@ -2,13 +2,13 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lite_llm4rec.config import from_dict
 from lite_llm4rec.curves import write_curves
@@ -30,6 +30,7 @@ SCRIPT = """
 import os, signal, sys
 from pathlib import Path
 import torch
+from safetensors.torch import load_file
 from safetensors.torch import save_file
 import lite_llm4rec.training_callbacks as callbacks
 from lite_llm4rec import Dataset, leave_one_out
@@ -252,6 +253,13 @@ def test_early_stop_counts_validations(ring: Dataset, tmp_path: Path):
     assert fitted.epochs == 4  # the first is the best, three more are not better
 
 
+def test_what_has_stopped_early_does_not_go_on(ring: Dataset, tmp_path: Path):
+    stage = StageConfig(strategy="sampling", epochs=50, batch=200, lr=1e-12, patience=2)
+    split = leave_one_out(ring.interactions)
+    found = [fit(make("t5"), split, stage, tmp_path, machine=CPU, progress=False) for _ in range(2)]
+    assert found[0].epochs == found[1].epochs < 50
+
+
 def test_a_non_finite_loss_stops_and_names_the_step(ring: Dataset, tmp_path: Path):
     model = make("t5")
     with torch.no_grad():
@@ -324,57 +332,59 @@ def test_a_long_epoch_says_how_far_it_is(ring: Dataset, tmp_path: Path, capfd, m
     assert all("targets/s" in line and "to the epoch's end" in line for line in lines[:2])
 
 
+TOGETHER = """
+import sys, torch
+from pathlib import Path
+from safetensors.torch import save_file
+from lite_llm4rec import Dataset, leave_one_out
+from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.machine import Machine
+from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import fit
+from tests.conftest import ring_tables
+from tests.models.test_lite import make
+devices, batch, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
+torch.manual_seed(0)
+split = leave_one_out(Dataset.from_tables(*ring_tables(200, 60, 8, 0)).interactions)
+model = make("t5")
+fit(model, split, StageConfig(epochs=3, batch=batch, lr=1e-3), folder / "state",
+    machine=Machine("cpu", devices), progress=False)
+if is_main_process():
+    save_file(model.state_dict(), folder / "weights.safetensors")
+"""
+
+
+def weights_after(devices: int, batch: int, folder: Path) -> dict[str, torch.Tensor]:
+    """Train 200 examples on so many devices, in processes of their own."""
+    folder.mkdir()
+    (folder / "script.py").write_text(TOGETHER)
+    done = subprocess.run(
+        [sys.executable, folder / "script.py", str(devices), str(batch), folder],
+        env={
+            **os.environ,
+            "PYTHONPATH": str(Path(__file__).parents[1]),
+            "OMP_NUM_THREADS": "1",
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return load_file(folder / "weights.safetensors")
+
+
 @pytest.mark.slow
 def test_two_processes_end_where_one_does(tmp_path: Path):
     """Gradients over two devices are those of the whole batch (no dropout, equal shares)."""
-    script = textwrap.dedent(
-        """
-        import sys, torch
-        from pathlib import Path
-        from safetensors.torch import save_file
-        from lite_llm4rec import Dataset, leave_one_out
-        from lite_llm4rec.paths import is_main_process
-        from lite_llm4rec.machine import Machine
-        from lite_llm4rec.stage_config import StageConfig
-        from lite_llm4rec.train import fit
-        from tests.conftest import ring_tables
-        from tests.models.test_lite import make
-        torch.manual_seed(0)
-        split = leave_one_out(Dataset.from_tables(*ring_tables(200, 60, 8, 0)).interactions)
-        model = make("t5")
-        fit(model, split, StageConfig(epochs=3, batch=100, lr=1e-3), Path(sys.argv[1]),
-            machine=Machine("cpu", int(sys.argv[3])), progress=False)
-        if is_main_process():
-            save_file(model.state_dict(), sys.argv[2])
-        """
-    )
-    from safetensors.torch import load_file
+    one, two = (weights_after(devices, 100, tmp_path / f"{devices}") for devices in (1, 2))
+    for name, value in one.items():
+        torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
 
-    (tmp_path / "script.py").write_text(script)
-    weights = []
-    for devices in (1, 2):
-        out = tmp_path / f"{devices}.safetensors"
-        done = subprocess.run(
-            [
-                sys.executable,
-                str(tmp_path / "script.py"),
-                str(tmp_path / f"s{devices}"),
-                str(out),
-                str(devices),
-            ],
-            env={
-                **os.environ,
-                "PYTHONPATH": str(Path(__file__).parents[1]),
-                "OMP_NUM_THREADS": "1",
-            },
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        weights.append(load_file(out))
-    for name, value in weights[0].items():
-        torch.testing.assert_close(weights[1][name], value, atol=1e-5, rtol=1e-4)
+
+@pytest.mark.slow
+def test_a_last_batch_may_be_too_small_for_all_processes(tmp_path: Path):
+    found = weights_after(2, 199, tmp_path / "run")
+    assert all(torch.isfinite(value).all() for value in found.values())
 
 
 def test_an_interrupt_outside_saving_waits_for_the_step(ring: Dataset, tmp_path: Path):

@@ -27,13 +27,15 @@ def doctor(
     Ends with status 1 when something must be mended before training.
     """
     from lite_llm4rec.data.doctor import examine
+    from lite_llm4rec.data.prepared import prepared_tables
     from lite_llm4rec.data.sources import tables
     from lite_llm4rec.output import show_report
 
     log: Any = interactions
     things: Any = items
     if data is not None:
-        log, things = tables(data, root)
+        folder = Path(data)
+        log, things = prepared_tables(folder) if folder.is_dir() else tables(data, root)
     elif log is None:
         raise LiteLLM4RecError("Name a table to look at.", "--interactions FILE, or --data NAME")
     columns = text.split(",") if text else None

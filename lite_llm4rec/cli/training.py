@@ -158,7 +158,7 @@ def compare(
     if (one := tested_by(first)) != (other := tested_by(second)):
         raise LiteLLM4RecError(
             f"They were not measured alike: {one} and {other}.",
-            "Evaluate both in one way: the same candidates and the same filter.",
+            "Evaluate both in one way: on the same interactions, candidates and filter.",
         )
     found = paired(*cases)
     print_json(found) if as_json else show_comparison(console, first.name, second.name, found)

@@ -132,7 +132,8 @@ class Catalogue:
     @cached_property
     def sha256(self) -> str:
         """Hash of ids and text, in their order: what item numbers mean."""
-        table = self.fields.append_column("", self.ids).combine_chunks()
+        columns = [*self.fields.columns, self.ids]
+        table = pa.table(columns, names=[*self.fields.column_names, ""]).combine_chunks()
         sink = pa.BufferOutputStream()
         with pa.ipc.new_stream(sink, table.schema) as stream:
             stream.write_table(table)
@@ -220,12 +221,17 @@ class Catalogue:
 def _as_text(column: pa.ChunkedArray, where: str) -> pa.Array:
     try:
         if pa.types.is_list(column.type):
-            return pc.binary_join(column.cast(pa.list_(pa.string())), " ; ").combine_chunks()
+            lists = column.cast(pa.list_(pa.string())).to_pylist()
+            return pa.array([_joined(texts) for texts in lists], pa.string())
         return column.cast(pa.string()).combine_chunks()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         raise DataError(
             f"{where} holds {column.type}, which is no text.", "Join it into one string per item."
         ) from error
+
+
+def _joined(texts: list[str | None] | None) -> str | None:
+    return " ; ".join(text for text in texts or () if text is not None) or None
 
 
 def _codes(ids: pa.Array) -> npt.NDArray[Any]:

@@ -113,7 +113,7 @@ class Dataset:
         DataError
             When no id of one table is found in the other.
         """
-        wider = _wider(log.item_ids.type, catalogue.ids.type)
+        wider = common_id_type(log.item_ids.type, catalogue.ids.type)
         if wider is not None:
             log = replace(log, item_ids=log.item_ids.cast(wider))
             catalogue = replace(catalogue, ids=catalogue.ids.cast(wider))
@@ -166,7 +166,7 @@ class Dataset:
         return Dataset(self.name, log, catalogue, candidates)
 
 
-def _wider(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
+def common_id_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:
     """Give the type that holds the ids of both: a wider one, or text where one of them is text."""
     if one != other and pa.types.is_integer(one) and pa.types.is_integer(other):
         return pa.int64()

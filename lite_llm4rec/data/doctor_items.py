@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.columns import id_column, text_columns
+from lite_llm4rec.data.dataset import common_id_type
 from lite_llm4rec.data.doctor_report import (
     Bools,
     Finding,
@@ -87,6 +88,8 @@ def _usable_text(
     columns = [name for name in found if name is not None]
     for name in list(columns):
         kind = table[name].type
+        if pa.types.is_list(kind) and is_text(kind.value_type):
+            continue
         if pa.types.is_nested(kind) or pa.types.is_binary(kind):
             columns.remove(name)
             message = f"{where}, column '{name}' holds {kind}, which is no text."
@@ -171,12 +174,14 @@ def _shared_text_checks(catalogue: Catalogue, empty: Bools) -> Iterator[Finding]
 def _overlap_checks(log: Interactions, catalogue: Catalogue) -> Iterator[Finding]:
     kinds = _id_kind(log.item_ids), _id_kind(catalogue.ids)
     if kinds[0] != kinds[1]:
-        yield Finding(
-            "error",
-            "id_types",
-            f"Item ids are {kinds[0]} in the interactions and {kinds[1]} in the items table.",
-            "Turn both columns into one type, for example text.",
-        )
+        are = f"Item ids are {kinds[0]} in the interactions and {kinds[1]} in the items table"
+        if common_id_type(log.item_ids.type, catalogue.ids.type) is None:
+            yield Finding("error", "id_types", f"{are}.", "Turn both into one type, such as text.")
+        else:
+            yield Finding(
+                "note", "id_types", f"{are}; they are compared as text.",
+                "Nothing, unless one table has leading zeros that the other lacks.",
+            )  # fmt: skip
     ours, theirs = _comparable(log.item_ids), _comparable(catalogue.ids)
     if ours.type != theirs.type:
         return

@@ -65,6 +65,22 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
     return facts
 
 
+def prepared_tables(folder: Path) -> tuple[Path, Path]:
+    """Give the interactions and the items of a folder that `write_prepared` wrote.
+
+    Raises
+    ------
+    DataError
+        When it is not one.
+    """
+    if not (folder / MARK).is_file():
+        raise DataError(
+            f"{folder} was not made by `lite-llm4rec prepare`: it has no {MARK}.",
+            "For plain tables use --interactions and --items.",
+        )
+    return folder / "interactions.parquet", folder / "items.parquet"
+
+
 def read_prepared(folder: Path) -> Dataset:
     """Read a folder that `write_prepared` wrote.
 
@@ -73,20 +89,16 @@ def read_prepared(folder: Path) -> Dataset:
     DataError
         When it is not one, or its tables are no longer what was prepared.
     """
-    if not (folder / MARK).is_file():
-        raise DataError(
-            f"{folder} was not made by `lite-llm4rec prepare`: it has no {MARK}.",
-            "For plain tables use --interactions and --items.",
-        )
+    interactions, items = prepared_tables(folder)
     facts = json.loads((folder / MARK).read_text(encoding="utf-8"))
     dataset = Dataset.from_tables(
-        folder / "interactions.parquet",
-        folder / "items.parquet",
+        interactions,
+        items,
         name=facts["name"],
         user="user_id",
         item="item_id",
         time="timestamp",
-        text=pa.parquet.read_schema(folder / "items.parquet").names[1:],
+        text=pa.parquet.read_schema(items).names[1:],
         candidates="catalogue",
     )
     found = dataset.interactions.sequences_sha256

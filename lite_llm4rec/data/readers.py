@@ -20,6 +20,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from lite_llm4rec.data.columns import USUAL_NAMES
 from lite_llm4rec.errors import DataError
 
 # GroupLens' README of ML-1M and ML-10M: the columns of each `::`-separated file.
@@ -38,6 +39,7 @@ AMAZON_REVIEW = pa.schema(
     ]
 )
 AMAZON_META = ["asin", "title", "brand", "categories"]
+NOT_UTF_8 = 'Save the file as UTF-8 (in Excel: "CSV UTF-8").'
 SCANNED, LONGEST = 2**26, 64  # bytes looked through at once; of a value with leading zeros
 _ZEROS_IN_FRONT = re.compile(rb'[,\t\n"]-?0\d+(?:["\r\n\t,]|$)')
 
@@ -64,11 +66,11 @@ def read_table(source: Any) -> pa.Table:
         When the file is missing or its format is not known or not as its name says.
     """
     if isinstance(source, str | Path):
-        return _plain_types(_read_path(Path(source)))
+        return _read_path(Path(source))
     if hasattr(source, "__arrow_c_stream__"):
         try:
             return _plain_types(pa.table(source))
-        except pa.ArrowInvalid as error:
+        except pa.ArrowException as error:
             raise DataError(
                 f"{name_of(source)} cannot be read: {error}", "Give each column one type."
             ) from error
@@ -103,7 +105,10 @@ def _cast(chunk: pa.Array, kind: pa.DataType) -> pa.Array:
 
 
 def _plain_type(kind: pa.DataType) -> pa.DataType:
-    """Undo what libraries do to text: categories, views (polars), 64-bit offsets (pandas)."""
+    """Undo what libraries do to text: categories, views (polars), 64-bit offsets (pandas).
+
+    In lists of text too, which polars gives 64-bit offsets of their own.
+    """
     if pa.types.is_dictionary(kind):
         return _plain_type(kind.value_type)
     if isinstance(kind, pa.BaseExtensionType):
@@ -112,6 +117,9 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_binary_view(kind) or pa.types.is_large_binary(kind):
         return pa.binary()
+    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
+        inner = _plain_type(kind.value_type)
+        return pa.list_(inner) if pa.types.is_string(inner) else kind
     return kind
 
 
@@ -128,14 +136,18 @@ def _read_path(path: Path) -> pa.Table:
     if path.stat().st_size == 0:
         raise DataError(f"{path} is empty.", "Check how the file was made.")
     try:
-        return reader(path)
-    except (pa.ArrowInvalid, OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+        table = _plain_types(reader(path))
+        table.validate(full=True)  # Arrow's JSON reader takes any bytes for text
+    except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
         raise DataError(f"{path} cannot be read as {suffix}: {error}", _remedy(error)) from error
+    return table
 
 
 def _remedy(error: Exception) -> str:
     if isinstance(error, EOFError | gzip.BadGzipFile | zlib.error):
         return "The file is cut short or not gzip: fetch it again."
+    if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
+        return NOT_UTF_8
     return "Check that the file is what its ending says, and that it is complete."
 
 
@@ -159,7 +171,7 @@ def _read_separated(path: Path, parse: pa.csv.ParseOptions) -> pa.Table:
         if pa.types.is_binary(field.type):
             raise DataError(
                 f"{path}, column '{field.name}': the text is not UTF-8.",
-                'Save the file as UTF-8 (in Excel: "CSV UTF-8").',
+                NOT_UTF_8,
             )
     whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
     if not whole or not _has_zeros_in_front(path):
@@ -187,19 +199,26 @@ def _has_zeros_in_front(path: Path) -> bool:
 
 
 def _read_recbole(path: Path) -> pa.Table:
-    """Read a RecBole "atomic" file: tab-separated, columns named `name:type`."""
+    """Read a RecBole "atomic" file: tab-separated, columns named `name:type`.
+
+    A `token_seq` has a space between its values; a title is one of words, and stays whole.
+    """
     with _open(path) as file:
         header = file.readline().decode("utf-8-sig").rstrip("\r\n").split("\t")
         rows = file.read()
     names = [name.partition(":")[0] for name in header]
     numeric = {name.partition(":")[0] for name in header if name.endswith(":float")}
     types = {name: pa.string() for name in names if name not in numeric}
-    return pa.csv.read_csv(
+    table = pa.csv.read_csv(
         io.BytesIO(rows),
         read_options=pa.csv.ReadOptions(column_names=names),
         parse_options=_plain("\t"),
         convert_options=pa.csv.ConvertOptions(column_types=types),
     )
+    for place, (name, typed) in enumerate(zip(names, header, strict=True)):
+        if typed.endswith(":token_seq") and name not in USUAL_NAMES["title"]:
+            table = table.set_column(place, name, pc.split_pattern(table[place], " "))
+    return table
 
 
 def _read_dat(path: Path) -> pa.Table:
@@ -252,7 +271,8 @@ def _read_json_list(path: Path) -> pa.Table:
             raise DataError(f"{path} is not JSON: {error}", "Write one object per line.") from error
     if not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path} is not a list of objects.", "Write one object per line.")
-    return pa.Table.from_pylist(rows)
+    names = dict.fromkeys(name for row in rows for name in row)  # not every object has each field
+    return pa.table({name: [row.get(name) for row in rows] for name in names})
 
 
 def _is_amazon_meta(line: str) -> bool:

@@ -147,7 +147,7 @@ def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
     Raises
     ------
     DataError
-        When times are only positions, or a period is empty.
+        When times are only positions, or a period is empty or nobody in it has a history.
     """
     if log.time == "order":
         raise DataError(
@@ -164,13 +164,14 @@ def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
             "Choose cuts in order, inside the log's time.",
         )
     train_ends = log.offsets[:-1] + _count_per_user(log, periods == 0)
-    return Split(
-        f"by_time_{valid_from:.0f}_{test_from:.0f}",
-        log,
-        train_ends,
-        _first_of(log, periods == 1),
-        _first_of(log, periods == 2),
-    )
+    valid, test = _first_of(log, periods == 1), _first_of(log, periods == 2)
+    if not len(valid) or not len(test):
+        raise DataError(
+            f"No user with a history has an interaction in the {'test' if len(valid) else 'valid'}"
+            " period, so that there is nothing to predict.",
+            "Choose longer periods, or leave_one_out.",
+        )
+    return Split(f"by_time_{valid_from:.0f}_{test_from:.0f}", log, train_ends, valid, test)
 
 
 def _last(log: Interactions, n: int, name: str) -> Split:

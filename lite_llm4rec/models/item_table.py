@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+VARIED = 1e-5  # of the largest component's spread: less is none, and says nothing of new texts
+
 
 class ItemTable(nn.Module):
     """One vector per item at the Recommendation LLM's width: projected text + id.
@@ -163,7 +165,8 @@ class Whitening(nn.Module):
         self.mean: torch.Tensor
         self.directions: torch.Tensor
         self.register_buffer("mean", mean)
-        scale = (components * spread).clamp_min(1e-6).sqrt()
+        varied = spread > VARIED * spread[-1]
+        scale = torch.where(varied, components * spread, torch.inf).sqrt()
         self.register_buffer("directions", directions / scale)
 
     def forward(self, vectors: torch.Tensor) -> torch.Tensor:

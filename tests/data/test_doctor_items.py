@@ -23,9 +23,11 @@ def test_items_without_row_and_cold_items() -> None:
 def test_ids_of_two_kinds_are_compared_as_text() -> None:
     log = table([*"aaabbb"], [1, 2, 3, 3, 2, 1])
     finding = only(examine(log, items_of(["1", "2", "3"])), "id_types")
-    assert (
-        finding.message == "Item ids are integers in the interactions and text in the items table."
+    assert finding.message == (
+        "Item ids are integers in the interactions and text in the items table; they are compared"
+        " as text."
     )
+    assert finding.severity == "note"
     assert only(examine(log, items_of([1, 2, 3, 3])), "repeated_item_ids")
 
 
@@ -126,7 +128,10 @@ def test_an_id_by_another_name() -> None:
 def test_columns_that_are_no_text() -> None:
     items = items_of([*"xyz"]).append_column("price", pa.array([1.5, 2.5, 3.5]))
     items = items.append_column("tags", pa.array([["a"], ["b"], []]))
-    findings = found(examine(GOOD, items, text=["title", "price", "tags", "titel"]))
+    items = items.append_column("sizes", pa.array([[1], [2], []]))
+    columns = ["title", "price", "tags", "sizes", "titel"]
+    findings = found(examine(GOOD, items, text=columns))
+    assert "'sizes'" in findings["text_type"].message
     assert {code: finding.severity for code, finding in findings.items()} == {
         "text_type": "error",
         "no_title_column": "error",

@@ -103,13 +103,58 @@ def test_movielens_movies_keep_their_accents(tmp_path: Path, encoding: str) -> N
 
 def test_recbole_headers_lose_their_types_and_ids_stay_text(tmp_path: Path) -> None:
     log = "user_id:token\titem_id:token\ttimestamp:float\n007\t1\t881250949\n"
-    items = 'item_id:token\tmovie_title:token_seq\trelease_year:token\n1\t"Quoted" Story\tV\n'
+    items = (
+        "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+        '1\t"Quoted" Story\tV\tDrama War\n'
+    )
     assert read_table(write(tmp_path / "x.inter", log)).to_pylist() == [
         {"user_id": "007", "item_id": "1", "timestamp": 881250949}
     ]
     assert read_table(write(tmp_path / "x.item", items)).to_pylist() == [
-        {"item_id": "1", "movie_title": '"Quoted" Story', "release_year": "V"}
+        {
+            "item_id": "1",
+            "movie_title": '"Quoted" Story',
+            "release_year": "V",
+            "class": ["Drama", "War"],
+        }
     ]
+
+
+def test_a_json_list_has_every_field_that_an_object_has(tmp_path: Path) -> None:
+    rows = [{"item_id": 1, "title": "a"}, {"item_id": 2, "title": "b", "genres": "War"}]
+    found = read_table(write(tmp_path / "items.json", json.dumps(rows)))
+    assert found.to_pylist() == [{"genres": None, **row} for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("x.jsonl", '{"item_id": 1, "title": "Café"}\n'),
+        ("x.csv", "item_id,Café\n1,a\n"),
+        ("y.csv", "item_id,title\n1,Café\n"),
+    ],
+)
+def test_text_in_another_encoding_is_told(tmp_path: Path, name: str, content: str) -> None:
+    with pytest.raises(DataError) as caught:
+        read_table(write(tmp_path / name, content, "latin-1"))
+    assert caught.value.remedy == 'Save the file as UTF-8 (in Excel: "CSV UTF-8").'
+
+
+def test_a_frame_with_a_column_of_two_types_is_told() -> None:
+    frame = pd.DataFrame({"user_id": ["a", 1]})
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        read_table(frame)
+    assert caught.value.remedy == "Give each column one type."
+
+
+@pytest.mark.parametrize(
+    "kind", [pa.large_list(pa.large_string()), pa.list_(pa.string_view()), pa.list_(pa.string(), 2)]
+)
+def test_lists_of_text_have_one_type_too(kind: pa.DataType) -> None:
+    rows = [["War", "Drama"], None]
+    found = read_table(pa.table({"genres": pa.array(rows, pa.list_(pa.string())).cast(kind)}))
+    assert found.schema.field("genres").type == pa.list_(pa.string())
+    assert found["genres"].to_pylist() == rows
 
 
 @pytest.mark.parametrize("year", [2014, 2018])

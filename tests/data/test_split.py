@@ -132,6 +132,12 @@ def test_empty_periods_are_refused_with_the_logs_range(cuts: tuple[int, int]) ->
         by_time(log_of([[1, 2, 3]], [[100, 200, 300]]), *cuts)
 
 
+def test_periods_that_share_no_user_leave_nothing_to_predict() -> None:
+    log = log_of([[1, 2], [1, 2], [1, 2]], [[100, 110], [200, 210], [300, 310]])
+    with pytest.raises(DataError, match="in the valid period, so that there is nothing"):
+        by_time(log, 150, 250)
+
+
 def test_positions_are_no_times_to_cut_at() -> None:
     log = log_of([[1, 2, 3]], [[0, 1, 2]])
     with pytest.raises(DataError, match="only a position") as caught:

@@ -4,11 +4,13 @@ import json
 
 import pytest
 import torch
+from torch.nn import functional
 
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.causal import CausalConfig, CausalLLM4Rec
+from lite_llm4rec.models.item_table import Whitening
 from tests.models.contract import N_ITEMS, EveryPositionContract
 
 OWN = {"width": 32, "blocks": 1, "heads": 2, "inner": 64}
@@ -137,6 +139,13 @@ def test_whitened_text_is_uncorrelated_and_equally_spread():
     table = make(items="text", text_dim=8).items
     covariance = table.vectors.T @ table.vectors / N_ITEMS
     torch.testing.assert_close(covariance, torch.eye(8) / 8, atol=1e-5, rtol=1e-4)
+
+
+def test_whitening_ignores_what_does_not_vary_among_few_texts():
+    known = functional.normalize(torch.randn(6, 32), dim=1)
+    whiten = Whitening(known, 16)  # five directions are all that six texts have
+    assert whiten(known).norm(dim=1).max() < 2
+    assert whiten(functional.normalize(torch.randn(20, 32), dim=1)).norm(dim=1).max() < 2
 
 
 @pytest.mark.parametrize(

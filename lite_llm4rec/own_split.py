@@ -1,0 +1,63 @@
+"""The split that a model is evaluated by, and what it has learnt where that is not its own."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import Split, Targets
+from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.preset import preset_split
+from lite_llm4rec.run_folder import Run
+
+
+def as_numbered(run: Run, dataset: Dataset, split: Split | None) -> tuple[Dataset, Split]:
+    """Number a data set and its split as a run does; without a split, make the run's own.
+
+    Raises
+    ------
+    DataError
+        When the data set's items are not the run's.
+    ConfigError
+        When the run was trained with a split that it cannot make again.
+    """
+    if split is not None:  # made of the data as they came
+        log = replace(dataset, interactions=split.interactions).renumber(run.catalogue)
+        split = replace(split, interactions=log.interactions)
+        return dataset.renumber(run.catalogue), split
+    dataset = dataset.renumber(run.catalogue)
+    own = preset_split(run.preset, dataset)
+    if run.split not in ("", own.name):
+        raise ConfigError(
+            f"This model was trained with the split {run.split}, which the data alone do not tell.",
+            "Give it: evaluate(data, split).",
+        )
+    return dataset, own
+
+
+def learnt_targets(run: Run, dataset: Dataset, split: Split, targets: Targets) -> list[str]:
+    """Say which targets the model was trained on, or its epoch chosen by; a sentence, or none.
+
+    `dataset` and `split` are numbered as the run is. Of a split that cannot be made again it is
+    not known.
+    """
+    if run.split in ("", split.name):
+        return []
+    try:
+        own = preset_split(run.preset, dataset)
+    except DataError:
+        own = None
+    if own is None or own.name != run.split or not _same_users(own, split):
+        return [f"The model was trained with another split, {run.split}: it may know the targets."]
+    known = targets.positions < own.train_ends[targets.users]
+    known |= np.isin(targets.positions, own.valid.positions)
+    if not known.any():
+        return []
+    return [
+        f"{int(known.sum()):,} of {len(known):,} targets taught the model or chose its epoch: it"
+        f" was trained with the split {run.split}."
+    ]
+
+
+def _same_users(one: Split, other: Split) -> bool:
+    return np.array_equal(one.interactions.offsets, other.interactions.offsets)
