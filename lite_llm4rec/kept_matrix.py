@@ -12,13 +12,13 @@ class KeptMatrix:
 
     def __init__(self) -> None:
         self._matrix = torch.empty(0)
-        self._made_of: list[tuple[int, int]] | None = None
+        self._made_of: list[tuple[int, torch.Size, int]] | None = None
 
     @torch.no_grad()
     def of(self, model: SequenceModel) -> torch.Tensor:
         """Return `model.item_matrix()`, (N, dim)."""
         weights = chain(model.parameters(), model.buffers())
-        made_of = [(weight.data_ptr(), _version(weight)) for weight in weights]
+        made_of = [(weight.data_ptr(), weight.shape, _version(weight)) for weight in weights]
         if made_of != self._made_of:
             self._matrix, self._made_of = model.item_matrix(), made_of
         return self._matrix

@@ -67,7 +67,7 @@ def serve(
     chosen.check_bind(host, keys, unprotected)
     settings = chosen.Settings(
         run, chosen.database_url(database, state, run), host, port, keys, keep_days, queue,
-        timeout=timeout,
+        timeout=timeout, local_only=not keys and not unprotected,
     )  # fmt: skip
     run_service(settings, interactions, {"user": user, "item": item, "time": time})
 

@@ -72,7 +72,7 @@ def _vector(item: NewItem, served: Served) -> np.ndarray[tuple[int], np.dtype[np
     Raises
     ------
     DataError
-        When one is missing, of another width, or not wanted.
+        When one is missing, of another width, too large, or not wanted.
     """
     width = served.runtime.vectors.shape[1]
     if not served.runtime.brought:
@@ -85,4 +85,12 @@ def _vector(item: NewItem, served: Served) -> np.ndarray[tuple[int], np.dtype[np
             f"Item {item.id!r} has a vector of {given} numbers; this run needs {width}.",
             "Bring the vectors of the text model that it was trained on.",
         )
-    return np.array(item.vector, np.float32)
+    with np.errstate(over="ignore"):
+        vector = np.array(item.vector, np.float32)
+        length = vector @ vector
+    if not np.isfinite(length):
+        raise DataError(
+            f"Item {item.id!r} has a vector of larger numbers than can be computed with.",
+            "Bring the vectors of the text model that it was trained on.",
+        )
+    return vector

@@ -71,7 +71,9 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _refuse_mistakes)
     app.add_exception_handler(HTTPException, _refuse_plainly)
     app.add_exception_handler(SQLAlchemyError, _refuse_without_database)
-    app.add_middleware(Gate, metrics=service_metrics, keys=settings.keys)
+    app.add_middleware(
+        Gate, metrics=service_metrics, keys=settings.keys, local_only=settings.local_only
+    )
     if (PAGE / "index.html").is_file():
         app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
     return app

@@ -9,11 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
 import pyarrow as pa
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from lite_llm4rec.data.interactions import Interactions
+from lite_llm4rec.data.times import seconds_per_unit
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.serve.settings import MAX_HISTORY, MAX_ID_LENGTH, PLAIN
 from lite_llm4rec.serve.store import is_sqlite
@@ -148,13 +150,14 @@ def import_interactions(
             f"{path}: its time column is only a position, so that nothing has an age.",
             "Give a column of times, or leave --keep-days out.",
         )
+    seconds = log.times if log.time == "order" else log.times / seconds_per_unit(log.times)
     whole = Recording([], {"recorded": len(log)}, FILE + found, found)
     with engine.begin() as connection:
         if _known_answer(connection, whole) is not None:
             return 0
         last = connection.scalar(select(func.max(events.c.number)))
         recorded = 0
-        for rows in _chunks(log):
+        for rows in _chunks(log, seconds):
             fresh = rows if last is None else _unknown(connection, rows, last)
             if fresh:
                 connection.execute(insert(events), fresh)
@@ -176,7 +179,7 @@ def _missing(path: Path) -> Any:
     raise DataError(f"No such file: {path}", "Check the path.")
 
 
-def _chunks(log: Interactions) -> Iterator[list[dict[str, Any]]]:
+def _chunks(log: Interactions, seconds: npt.NDArray[Any]) -> Iterator[list[dict[str, Any]]]:
     users = [_short(value) for value in log.user_ids.to_pylist()]
     items = [_short(value) for value in log.item_ids.to_pylist()]
     for start in range(0, len(log), CHUNK):
@@ -186,7 +189,7 @@ def _chunks(log: Interactions) -> Iterator[list[dict[str, Any]]]:
             for user, item, at in zip(
                 log.users[part].tolist(),
                 log.items[part].tolist(),
-                log.times[part].tolist(),
+                seconds[part].tolist(),
                 strict=True,
             )
         ]

@@ -119,6 +119,21 @@ class Lookup:
         DataError
             When there is no such field.
         """
+        self.learn(field)
+        return self._by_value[field].get(tidy(value).casefold(), [])
+
+    def knows(self, field: str) -> bool:
+        """Whether `learn` has been called for a field."""
+        return field in self._by_value
+
+    def learn(self, field: str) -> None:
+        """Note who has which value of a field; of a large catalogue that takes seconds.
+
+        Raises
+        ------
+        DataError
+            When there is no such field.
+        """
         if field not in self.columns:
             raise DataError(f"Items have no field '{field}'.", nearest(field, self.columns))
         with self._growing:
@@ -126,14 +141,13 @@ class Lookup:
                 values: dict[str, list[int]] = {}
                 self._index(field, values, 0)
                 self._by_value[field] = values
-        return self._by_value[field].get(tidy(value).casefold(), [])
 
     def titled(self, words: str, counts: np.ndarray[Any, Any], k: int) -> list[int]:
         """Find titles that hold the words: those that begin so first, then the most watched."""
         wanted = plain_title(words)
         if not wanted:
             return []
-        plain, size = self._plain, len(self)
+        plain, size = self._plain, min(len(self), len(counts))  # both may grow meanwhile
         inside = pc.match_substring(plain, wanted).to_numpy()[:size]
         begins = pc.starts_with(plain, wanted).to_numpy()[:size]
         found = np.flatnonzero(inside)

@@ -9,8 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from lite_llm4rec.serve.logs import log, request_id, take_request_id
 from lite_llm4rec.serve.metrics import Metrics
-from lite_llm4rec.serve.problems import NoKey, Problem, TooLarge, TooSlowBody
-from lite_llm4rec.serve.settings import MAX_BODY_BYTES, is_key
+from lite_llm4rec.serve.problems import Foreign, NoKey, Problem, TooLarge, TooSlowBody
+from lite_llm4rec.serve.settings import MAX_BODY_BYTES, is_key, is_local
 
 BODY_SECONDS = 20.0
 
@@ -24,10 +24,14 @@ class Gate:
     metrics : Metrics
     keys : frozenset of str
         Without one of them, where there are any, no body is read.
+    local_only : bool
+        Answer this machine's own pages and programs alone.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics, keys: frozenset[str]) -> None:
-        self.app, self.metrics, self.keys = app, metrics, keys
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, keys: frozenset[str], local_only: bool
+    ) -> None:
+        self.app, self.metrics, self.keys, self.local_only = app, metrics, keys, local_only
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -39,6 +43,8 @@ class Gate:
         token = request_id.set(take_request_id(given))
         started, answer = time.perf_counter(), _Answer(send)
         try:
+            if self.local_only:
+                _check_local(scope["method"], headers)
             self._check_key(headers)
             body = await _read_body(headers, receive)
             await self.app(scope, _replay(body, receive), answer)
@@ -108,6 +114,20 @@ def problem_body(problem: Problem) -> dict[str, str]:
     """Write a problem as `schemas.ProblemBody`; text that is no Unicode is replaced."""
     plain = {"detail": problem.problem, "remedy": problem.remedy, "request_id": request_id.get()}
     return {name: text.encode("utf-8", "replace").decode() for name, text in plain.items()}
+
+
+def _check_local(method: str, headers: dict[bytes, bytes]) -> None:
+    """Refuse what a page of another site sends, or reaches by a name that it turned to us.
+
+    Raises
+    ------
+    Foreign
+    """
+    host = headers.get(b"host", b"").decode("latin-1")
+    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
+    crossing = headers.get(b"sec-fetch-site", b"") == b"cross-site" and method != "GET"
+    if crossing or not is_local(name):
+        raise Foreign()
 
 
 async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -30,6 +30,18 @@ class Problem(LiteLLM4RecError):
     headers: ClassVar[dict[str, str]] = {}
 
 
+class Foreign(Problem):
+    """A web page of another site asks, or somebody by another name than this machine's."""
+
+    status = 403
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Without API keys, this machine's own pages and programs alone are answered.",
+            "Ask at http://127.0.0.1 or http://localhost, set keys, or start with --unprotected.",
+        )
+
+
 class NotFound(Problem):
     """Nothing is there."""
 

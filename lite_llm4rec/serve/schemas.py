@@ -317,6 +317,7 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, what in {
         400: "The body is no JSON.",
         401: "The API key is missing or wrong.",
+        403: "There are no API keys, and another site or machine asks.",
         408: "The body does not arrive.",
         413: "The body is too large.",
         422: "Something in the request cannot be right.",

@@ -93,8 +93,8 @@ class Served:
         The number of the last change that was applied.
     added : int
         How many items changes have added.
-    in_run : int
-        How many added items the run folder holds by itself.
+    own : int
+        How many items the run folder holds by itself.
     refused : dict
         Added items that this run cannot take, and why.
     """
@@ -106,8 +106,9 @@ class Served:
     no_encoder: str = ""
     applied: int = 0
     added: int = 0
-    in_run: int = 0
+    own: int = 0
     refused: dict[str, str] = field(default_factory=dict)
+    _held: set[str] = field(default_factory=set)
 
     @classmethod
     def load(cls, folder: Path, old: TextEncoder | None, metrics: Metrics) -> "Served":
@@ -126,7 +127,13 @@ class Served:
         except LiteLLM4RecError as error:
             why = error.problem
             log.warning("the Item LLM is not at hand", extra={"problem": str(error)})
-        return cls(folder, runtime, Lookup(runtime.catalogue), encoder, why)
+        own = len(runtime.catalogue)
+        return cls(folder, runtime, Lookup(runtime.catalogue), encoder, why, own=own)
+
+    @property
+    def in_run(self) -> int:
+        """How many added items the run folder holds by itself."""
+        return len(self._held)
 
     @property
     def reads_text(self) -> bool:
@@ -229,15 +236,18 @@ class Served:
         return self.encoder is not None and change.encoder == self.encoder.name
 
     def _add(self, changes: list[Change]) -> None:
-        """Add items, those of the run folder and those it cannot take left out."""
-        fresh: dict[str, Change] = {}
+        """Add items, those of the run folder and those it cannot take left out.
+
+        Of several with one id the first that can be taken counts, in any process.
+        """
+        ready: dict[str, Change] = {}
         for one in changes:
-            if one.item not in self.lookup:  # of two with one id the first counts, in any process
-                fresh.setdefault(one.item, one)
-        self.in_run += len(changes) - len(fresh)
-        ready = {item: one for item, one in fresh.items() if one.vector is not None}
-        for item in fresh.keys() - ready.keys():
-            self.refused[item] = "it has no text vector that this run could know it by"
+            if one.item in self.lookup:
+                self._held |= {one.item} if self.lookup.place(one.item) < self.own else set()
+            elif one.vector is None:
+                self.refused[one.item] = "it has no text vector that this run could know it by"
+            else:
+                ready.setdefault(one.item, one)
         if not ready:
             return
         try:
@@ -245,13 +255,15 @@ class Served:
             vectors = np.stack([one.vector for one in ready.values() if one.vector is not None])
             self.runtime.add_items(_table(new), vectors=vectors)
         except LiteLLM4RecError as error:
-            if len(ready) > 1:
-                for one in ready.values():
+            if len(changes) > 1:
+                for one in changes:
                     self._add([one])
             else:
                 self.refused |= dict.fromkeys(ready, error.problem)
             return
         self.lookup.extend(new)
+        for item in ready:
+            self.refused.pop(item, None)
         self.added += len(ready)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 from sqlalchemy import Engine, exc
 
-from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.errors import LiteLLM4RecError, StoreError
 from lite_llm4rec.serve import changes as catalogue_log
 from lite_llm4rec.serve import events, schemas
 from lite_llm4rec.serve.asking import Texts, as_asked, texts_of
@@ -138,6 +138,9 @@ class Service:
         """
         served = self.served
         users = list(dict.fromkeys(str(one.user) for one in requests if one.user is not None))
+        for name in dict.fromkeys(name for one in requests for name in one.where):
+            if not served.lookup.knows(name):
+                await asyncio.to_thread(served.lookup.learn, name)
         texts = texts_of(requests, served)
         stored, vectors = await asyncio.gather(
             self.reading.ask(*users) if users else _nothing(),
@@ -225,6 +228,13 @@ class Service:
                 self.metrics.reloads.labels("failed").inc()
                 log.error("reload failed", extra={"problem": str(error)})
                 raise
+            except Exception as error:  # what a damaged folder can lead to cannot all be foreseen
+                self.metrics.reloads.labels("failed").inc()
+                log.exception("reload failed")
+                raise StoreError(
+                    f"{self.settings.folder} cannot be used: {type(error).__name__}: {error}",
+                    "The run that was served goes on; look at the folder.",
+                ) from error
             async with self._changing:
                 await self._catch_up(fresh)
                 self.served = fresh

@@ -53,6 +53,8 @@ class Settings:
         Seconds that a request waits for its answer.
     grace : float
         Seconds that requests in flight have to end at a shutdown.
+    local_only : bool
+        Refuse what a web page of another site asks, or under another name than this machine's.
     """
 
     folder: Path
@@ -66,6 +68,7 @@ class Settings:
     wait: float = 0.001
     timeout: float = 10.0
     grace: float = 20.0
+    local_only: bool = False
 
 
 def database_url(given: str | None, state: Path | None, folder: Path) -> str:

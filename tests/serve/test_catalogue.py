@@ -155,6 +155,9 @@ def test_runs_on_brought_vectors_take_items_with_theirs(serving: Serving, small_
     with serving(folder=folder) as client:
         assert "needs 16" in add(client, new).json()["detail"]
         assert "needs 16" in add(client, {**new, "vector": [1.0]}).json()["detail"]
+        for large in (1e39, 3e38):  # beyond a 32-bit number; whose square is
+            refused = add(client, {**new, "vector": [large] * 16})
+            assert refused.status_code == 422 and "larger numbers" in refused.json()["detail"]
         assert add(client, {**new, "vector": vector}).json()["added"] == 1
     with serving(folder=folder) as client:
         assert ids(client.get("/similar", params={"item": "new", "k": 1})) == ["i07"]

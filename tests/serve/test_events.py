@@ -129,6 +129,23 @@ def test_of_several_item_columns_the_one_that_the_catalogue_knows(database: Engi
     assert histories(database, ["u"]) == [["P1", "P2"]]
 
 
+def test_times_in_milliseconds_are_recorded_as_seconds(database: Engine, tmp_path: Path):
+    now = int(time.time())
+    ages = [100, 8, 1]
+    log = pa.table(
+        {
+            "user_id": ["u"] * 3,
+            "item_id": [f"d{days}" for days in ages],
+            "timestamp": [1000 * int(now - days * DAY) for days in ages],
+        }
+    )
+    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
+    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, 30.0) == 3
+    record(database, [one("u", "now", now)])
+    assert histories(database, ["u"]) == [["d100", "d8", "d1", "now"]]
+    assert expire(database, 30.0, now) == 1
+
+
 def test_of_a_table_that_has_grown_only_what_is_new_is_recorded(database: Engine, tmp_path: Path):
     log, _ = ring_tables(50, 20, 6, seed=0)
     pyarrow.parquet.write_table(log.slice(0, 200), tmp_path / "log.parquet")

@@ -119,6 +119,20 @@ def test_a_body_of_who_has_no_key_is_not_read(serving: Serving):
         assert client.post("/recommend", json={"history": []}, headers=known).status_code == 200
 
 
+def test_without_keys_other_sites_are_refused(serving: Serving):
+    with serving(local_only=True) as client:
+        for host in ("localhost:8000", "127.0.0.1", "[::1]:8000"):
+            assert client.get("/info", headers={"Host": host}).status_code == 200
+        for host in ("evil.example", "localhost.evil.example:8000", ""):
+            refused = client.get("/users/u", headers={"Host": host})
+            assert refused.status_code == 403 and "--unprotected" in refused.json()["remedy"]
+        crossing = {"Host": "localhost", "Sec-Fetch-Site": "cross-site"}
+        assert client.post("/admin/reload", headers=crossing).status_code == 403
+        assert client.get("/", headers=crossing).status_code == 200  # a link that is followed
+        own = {"Host": "localhost", "Sec-Fetch-Site": "same-origin"}
+        assert client.post("/admin/reload", headers=own).status_code == 200
+
+
 def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
     import asyncio
 

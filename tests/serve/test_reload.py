@@ -7,11 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pytest
 from fastapi.testclient import TestClient
 
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.serve.app import _reload_at
+from lite_llm4rec.serve.changes import Change
+from lite_llm4rec.serve.metrics import Metrics
+from lite_llm4rec.serve.served import Served
 from lite_llm4rec.serve.service import Service
 from tests.conftest import untrained
 from tests.serve.conftest import Serving, served_run
@@ -127,6 +132,34 @@ def test_a_broken_folder_is_refused_and_the_old_run_goes_on(serving: Serving, ru
         assert first_ids(client) == before
         page = client.get("/metrics").text
         assert 'lite_llm4rec_reloads_total{result="failed"} 2.0' in page
+
+
+def test_an_unforeseen_fault_of_a_folder_is_told_and_counted(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+):
+    with serving() as client:
+        before = first_ids(client)
+        monkeypatch.setattr(Served, "load", lambda *_: {}["backbone"])
+        refused = client.post("/admin/reload")
+        assert refused.status_code == 409
+        assert "cannot be used: KeyError: 'backbone'" in refused.json()["detail"]
+        assert 'reloads_total{result="failed"} 1.0' in client.get("/metrics").text
+        assert first_ids(client) == before
+
+
+def test_what_was_refused_first_may_be_taken_later_in_any_order(run_folder: Path):
+    unusable = Change("add", "new", {"title": "A thing"}, None, number=1)
+    usable = replace(unusable, vector=np.ones(16, np.float32), number=2)
+    own = replace(usable, item="i03", number=3)
+    together, apart = (Served.load(run_folder, None, Metrics()) for _ in range(2))
+    width = together.runtime.vectors.shape[1]
+    log = [unusable, replace(usable, vector=np.ones(width, np.float32)), own, own]
+    together.apply(log)
+    for one in log:
+        apart.apply([one])
+    for served in (together, apart):
+        assert "new" in served.lookup and served.refused == {}
+        assert (served.added, served.in_run, served.applied) == (1, 1, 3)
 
 
 def test_a_link_is_followed_anew(serving: Serving, run_folder: Path, text_model: Path, tmp_path):

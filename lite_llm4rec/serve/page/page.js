@@ -10,7 +10,7 @@ const state = { history: [], chosen: null, added: null, info: null, turn: 0, sea
 async function ask(path, body) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem("key");
-  if (key) headers.Authorization = `Bearer ${key}`;
+  if (key) headers.Authorization = `Bearer ${encodeURI(key)}`; // a key with other letters is wrong
   const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   let answer;
   try {
@@ -216,6 +216,7 @@ let typing;
 byId("search").addEventListener("input", () => {
   clearTimeout(typing);
   found = []; // of what was typed before
+  state.searchTurn += 1;
   marked = -1;
   entered = false;
   typing = setTimeout(search, 120);
@@ -237,7 +238,8 @@ byId("add").addEventListener("submit", (event) => {
   told(async () => {
     const given = [...byId("add-fields").querySelectorAll("input")].filter((one) => one.value.trim());
     const fields = Object.fromEntries(given.map((one) => [one.name, one.value.trim()]));
-    const id = idOf(byId("add-id").value.trim()) || freeId();
+    const typed = byId("add-id").value.trim();
+    const id = typed === "" ? freeId() : idOf(typed);
     await ask("items", { items: [{ id, fields }] });
     state.added = id;
     byId("add").reset();
@@ -248,7 +250,8 @@ byId("add").addEventListener("submit", (event) => {
 
 // Ids of a catalogue are numbers or text; a number that is typed is meant as what they are.
 function idOf(text) {
-  return state.info.ids === "number" && /^-?\d+$/.test(text) ? Number(text) : text;
+  const whole = state.info.ids === "number" && /^-?\d+$/.test(text);
+  return whole && Number.isSafeInteger(Number(text)) ? Number(text) : text;
 }
 
 // Seconds since 1970 fit into every kind of number that ids can be of.
