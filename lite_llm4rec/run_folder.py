@@ -29,6 +29,8 @@ from lite_llm4rec.paths import is_main_process
 from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.text.encoder import ItemLLM
 
+READS = 5  # tries to read a folder that others replace
+
 
 @dataclass
 class Run:
@@ -144,25 +146,57 @@ def write_run(run: Run, target: Path) -> Path:
 
 
 def read_run(folder: Path) -> Run:
-    """Read a run folder.
+    """Read a run folder; where it is replaced meanwhile, the new one, and never parts of both.
 
     Raises
     ------
     StoreError
         When it is no run folder, is damaged, or is of a newer format.
     """
+    for _ in range(READS):
+        before = _identity(folder)
+        try:
+            run = _read_once(folder)
+        except Exception:  # whatever half a folder leads to
+            if _identity(folder) == before:
+                raise
+        else:
+            if _identity(folder) == before:
+                return run
+    raise StoreError(
+        f"{folder} was replaced again and again while it was read.", "Wait for who writes there."
+    )
+
+
+def _identity(folder: Path) -> tuple[int, int]:
+    """Tell a folder from another one of its name; writing a run makes a new one."""
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return 0, 0
+    return found.st_ino, found.st_ctime_ns
+
+
+def _read_once(folder: Path) -> Run:
     config = store.read_config(folder)
     preset = preset_from_dict(config["preset"])
     catalogue, counts, retired = store.read_catalogue(folder)
     model = _read_model(folder, config, preset).eval()
     metrics = store.read_metrics(folder)
+    vectors = store.read_vectors(folder)
+    sizes = {len(catalogue), len(vectors), config.get("shape", [len(vectors)])[0]}
+    if len(sizes) > 1:
+        raise StoreError(
+            f"{folder} is damaged: its parts hold {', '.join(map(str, sorted(sizes)))} items.",
+            "Copy or train it again.",
+        )
     curves = folder / store.CURVES
     return Run(
         preset=preset,
         model=model,
         catalogue=catalogue,
         counts=counts,
-        vectors=store.read_vectors(folder),
+        vectors=vectors,
         stages=metrics.get("stages", []),
         evaluations=store.read_evaluations(folder, metrics),
         item_llm=store.read_item_llm(folder, preset.text.pooling),

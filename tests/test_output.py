@@ -1,11 +1,13 @@
 import io
 from pathlib import Path
 
+import pyarrow.parquet as pq
 from rich.console import Console
 
 from lite_llm4rec.card import METRIC_ORDER
 from lite_llm4rec.evaluate import Protocol
-from lite_llm4rec.output import show_results, show_run
+from lite_llm4rec.lists import Recommendations
+from lite_llm4rec.output import show_results, show_run, write_stream
 
 
 def test_results_fit_a_narrow_terminal():
@@ -42,3 +44,14 @@ def test_a_stage_that_was_not_measured_is_shown_by_what_it_cost():
     assert "S3-Rec, 20 items, history ≤ 50" in out.getvalue()
     assert "pretrain stage: 3 epochs, 2 s\n" in out.getvalue()
     assert "vector stage: 4 epochs, 5 s, valid recall@10 0.5000\n" in out.getvalue()
+
+
+def test_lists_without_items_are_written_too(tmp_path: Path):
+    none = Recommendations(None, [[]], [[]], [[]], [""])
+    one = Recommendations(None, [[7]], [["Seven"]], [[0.5]], [""])
+    for parts, rows in (([none, one, none], 1), ([none], 0), ([], 0)):
+        path = tmp_path / f"{len(parts)}.parquet"
+        assert write_stream(iter(parts), path) == rows
+        assert path.is_file() == bool(parts)
+        if rows:
+            assert pq.read_table(path).to_pylist() == one.to_table().to_pylist()

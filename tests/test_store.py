@@ -295,3 +295,28 @@ def test_other_processes_of_a_run_write_nothing(
     monkeypatch.setenv("LOCAL_RANK", "1")
     untrained(small_ring).save(tmp_path / "run")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_replaced_while_it_is_read_is_read_again(
+    small_ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    old, new = untrained(small_ring), untrained(small_ring)
+    new.catalogue = new.catalogue.take(np.arange(20)[::-1])
+    folder = old.save(tmp_path / "run")
+    read, replaced = store.read_catalogue, []
+
+    def replacing_once(path: Path) -> Any:
+        found = read(path)
+        if not replaced:
+            replaced.append(new.save(folder))
+        return found
+
+    monkeypatch.setattr(store, "read_catalogue", replacing_once)
+    assert Recommender.load(folder).ids == new.ids != old.ids
+
+
+def test_parts_of_unlike_sizes_are_no_run(small_ring: Dataset, tmp_path: Path):
+    short = untrained(small_ring)
+    short.vectors = short.vectors[:19]
+    with pytest.raises(StoreError, match="its parts hold 19, 20 items"):
+        Recommender.load(short.save(tmp_path / "run"))

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Engine, insert, select, text
 
+from lite_llm4rec.serve.lookup import Lookup
 from lite_llm4rec.serve.store import is_sqlite
 from lite_llm4rec.serve.tables import changes
 
@@ -40,6 +42,25 @@ class Change:
     vector: npt.NDArray[np.float32] | None = None
     encoder: str = ""
     number: int = 0
+
+
+def settled(log: Sequence[Change], known: Lookup) -> list[Change]:
+    """Bring a log into an order that is quick to carry out: additions, then what became of each.
+
+    `known` are the items that are there without it. What was said of an item before it came counts
+    as little as it did then.
+    """
+    added = [change for change in log if change.kind == "add"]
+    came: dict[str, int] = {}
+    for change in added:
+        came.setdefault(change.item, change.number)
+    last = {
+        change.item: change
+        for change in log
+        if change.kind != "add"
+        and (change.item in known or came.get(change.item, change.number) < change.number)
+    }
+    return [*added, *sorted(last.values(), key=lambda change: change.kind)]
 
 
 def append(engine: Engine, made: list[Change]) -> None:

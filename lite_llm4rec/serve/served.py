@@ -202,7 +202,7 @@ class Served:
             else:
                 ids = self.lookup.known(change.item for change in part)
                 self.runtime.retire_items(ids, back=kind == "restore")
-            self.applied = max(self.applied, part[-1].number)
+            self.applied = max(self.applied, *(change.number for change in part))
 
     def recommend(self, asked: Sequence[Asked]) -> list[Ranked]:
         """Answer requests of one group, in the model's thread."""

@@ -257,7 +257,8 @@ class Service:
     def _load(self) -> Served:
         old = getattr(self, "served", None)
         fresh = Served.load(self.settings.folder, old and old.encoder, self.metrics)
-        fresh.apply(fresh.with_vectors(catalogue_log.read_after(self.database, 0)))
+        logged = fresh.with_vectors(catalogue_log.read_after(self.database, 0))
+        fresh.apply(catalogue_log.settled(logged, fresh.lookup))
         warm = [Asked(fresh, list(fresh.lookup.keys[:1]), k=1), Asked(fresh, [], k=1)]
         recommend_all(warm)
         for item, why in fresh.refused.items():

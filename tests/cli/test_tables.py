@@ -105,3 +105,6 @@ def test_doctor(world: World, tmp_path: Path):
     assert any("soon" in finding["message"] for finding in found.json["findings"])
     assert run("doctor", "--interactions", tmp_path / "none.csv").status == 1
     assert_refused(run("doctor"), "Name a table to look at.")
+    assert run("prepare", *world.tables, "--out", tmp_path / "prepared").status == 0
+    assert run("doctor", "--data", tmp_path / "prepared").status == 0
+    assert_refused(run("doctor", "--data", tmp_path), "was not made by")

@@ -27,6 +27,18 @@ def test_train_prints_results_and_leaves_a_run_folder(world: World, first: Resul
     assert Recommender.load(folder).evaluations[1].metrics["recall@10"] > 0.9
 
 
+def test_train_without_an_items_table(world: World, tmp_path: Path):
+    log = ("--interactions", world.log, "--preset", "sasrec/short", "--set", "vector.epochs=1")
+    prepared, out = tmp_path / "prepared", tmp_path / "run"
+    found = run("train", *log, "--out", out, "--quiet", "--json")
+    assert found.status == 0, found.err
+    assert run("prepare", "--interactions", world.log, "--out", prepared).status == 0
+    again = run("train", "--data", prepared, *log[2:], "--out", tmp_path / "again", "--json")
+    assert again.json["evaluation"]["metrics"] == found.json["evaluation"]["metrics"]
+    refused = run("train", "--interactions", world.log, "--out", tmp_path / "none", "--quiet")
+    assert_refused(refused, "No item has any text")
+
+
 def test_train_within_a_given_time(world: World, tmp_path: Path):
     result = train(
         world, tmp_path / "run", "--minutes", "0.0000001", "--set", "vector.epochs=2000", "--json"
@@ -136,4 +148,9 @@ def test_compare(world: World, folder: Path, tmp_path: Path):
     other = tmp_path / "other"
     quick = ("--quiet", "--set", "vector.epochs=1", "--set", "repeats=true")
     assert train(world, other, *quick).status == 0
-    assert_refused(run("compare", folder, other), "seen items removed and leave_one_out")
+    assert_refused(run("compare", folder, other), "seen items removed and sequences")
+    shorter = tmp_path / "shorter.csv"
+    pyarrow.csv.write_csv(pyarrow.csv.read_csv(world.log).slice(6), shorter)
+    tables = ("--interactions", shorter, "--items", world.items, "--preset", world.preset)
+    assert run("train", *tables, "--out", other, *quick[:3]).status == 0
+    assert_refused(run("compare", folder, other), "were not measured alike: sequences")
