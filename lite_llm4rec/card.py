@@ -85,10 +85,15 @@ def _curve(curves: str) -> str:
     lines += ["| stage | epoch | loss | valid recall@10 | valid ndcg@10 |", "|---|---|---|---|---|"]
     for row in shown:
         lines.append(
-            f"| {row['stage']} | {int(row['epoch']) + 1} | {float(row['loss']):.4f}"
-            f" | {float(row['recall@10']):.4f} | {float(row['ndcg@10']):.4f} |"
+            f"| {row['stage']} | {int(row['epoch']) + 1} | {_digits(row['loss'])}"
+            f" | {_digits(row['recall@10'])} | {_digits(row['ndcg@10'])} |"
         )
     return "\n".join(lines)
+
+
+def _digits(value: str) -> str:
+    """Round a number; an epoch at whose end training was stopped has no loss."""
+    return f"{float(value):.4f}" if value else "—"
 
 
 def _settings(preset: Preset) -> str:

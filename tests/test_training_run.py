@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,12 +11,13 @@ import pytest
 from lite_llm4rec import stages, store
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
-from lite_llm4rec.errors import ConfigError, StoreError
+from lite_llm4rec.errors import ConfigError, Interrupted, StoreError
 from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import read_records
 from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.train import Task
 from lite_llm4rec.training_run import TrainingRun, train_run
 from tests.conftest import ring_tables, text_preset
 
@@ -140,6 +143,27 @@ def test_an_interrupted_run_goes_on(
     interrupt(monkeypatch, small_ring, preset, tmp_path / "run")
     resumed = run(small_ring, preset, tmp_path / "run")
     assert resumed.evaluation.metrics == whole.evaluation.metrics
+
+
+def test_a_run_stopped_in_a_validation_goes_on_and_is_saved(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    longer = replace(preset, vector=replace(STAGE, epochs=3))
+    whole = run(small_ring, longer, tmp_path / "whole")
+    validate = Task.validation_step
+
+    def interrupted(task: Task, *arguments: Any) -> None:
+        if task.current_epoch == 1:
+            os.kill(os.getpid(), signal.SIGINT)
+        validate(task, *arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Task, "validation_step", interrupted)
+        with pytest.raises(Interrupted, match="nothing is lost"):
+            run(small_ring, longer, tmp_path / "run")
+    resumed = run(small_ring, longer, tmp_path / "run")
+    assert resumed.evaluation.metrics == whole.evaluation.metrics
+    assert "| vector | 3 |" in (tmp_path / "run" / "README.md").read_text()
 
 
 def test_what_was_trained_outlives_a_full_disk(

@@ -17,7 +17,7 @@ YES, NO, PART = "reproduced", "not reproduced", "in part"
 WAITING, ARITHMETIC = "not measured here yet", "contradicted by the paper's own tables"
 ON_CPU = "not to this extent on a CPU"  # the paper's times are a GPU's
 WITHIN = ", within the budget"
-UNTAUGHT = "not to be told: neither is above popularity"
+UNTAUGHT = "not to be told: what it is held against is not above popularity"
 SEEDS = 3  # that a verdict rests on, or it says on how many
 SMALL = "small, from scratch"
 POPULARITY = "Popularity"  # as its records name it
@@ -153,28 +153,28 @@ class Better:
     def __call__(self, evidence: Evidence) -> Finding:
         """Hold where every seed's interval lies above zero on every data set, to every other.
 
-        A verdict on few seeds, or on trainings that their budget ended, says so; there is none on
-        systems that have learnt less than what is popular.
+        A verdict on few seeds, or on trainings that their budget ended, says so. To be above a
+        system that has learnt less than what is popular says nothing, and does not count.
         """
         tests = {other: evidence.tests(self.exhibit, self.row, other) for other in self.others}
         known = [test for found in tests.values() for test in found]
         if not known:
             return WAITING, self.told
-        held = [test["values"]["low"] > 0 for test in known]
         waiting = [other for other, found in tests.items() if not found]
-        verdict = YES if all(held) and not waiting else (PART if any(held) else NO)
         told = [f"Recall@10 of {self.row}, by seed", *map(_difference, known)]
         if waiting:
             told.append(f"no test against {', '.join(waiting)} yet")
         if self.told:
             told.append(self.told)
-        if not any(
-            evidence.above_popularity(self.exhibit, test["dataset"], row)
-            for test in known
-            for row in (self.row, test["other"])
-        ):
+        counted = [test for test in known if self._counts(test, evidence)]
+        if not counted:
             return UNTAUGHT, "; ".join(told)
-        seeds = len({test["seed"] for test in known})
+        if left := sorted({test["other"] for test in known if test not in counted}):
+            told.append(f"left out, as not above popularity: {', '.join(left)}")
+        held = [test["values"]["low"] > 0 for test in counted]
+        whole = all(held) and not waiting and not left
+        verdict = YES if whole else (PART if any(held) else NO)
+        seeds = _fewest_seeds(counted)
         if seeds < SEEDS:
             verdict += f", {seeds} seed{'s' * (seeds > 1)}"
         systems = (self.row, *self.others)
@@ -184,9 +184,20 @@ class Better:
             told.append(f"cut before they had learnt all they could: {', '.join(cut)}")
         return verdict, "; ".join(told)
 
+    def _counts(self, test: dict[str, Any], evidence: Evidence) -> bool:
+        return evidence.above_popularity(self.exhibit, test["dataset"], test["other"])
+
     def pairs(self) -> list[Pair]:
         """List what is to be tested."""
         return [(self.exhibit, self.row, other) for other in self.others]
+
+
+def _fewest_seeds(tests: list[dict[str, Any]]) -> int:
+    """Count the seeds of each rival on each data set, and give the lowest count."""
+    seeds: dict[tuple[str, str], set[int]] = {}
+    for test in tests:
+        seeds.setdefault((test["other"], test["dataset"]), set()).add(test["seed"])
+    return min(map(len, seeds.values()))
 
 
 def _difference(test: dict[str, Any]) -> str:

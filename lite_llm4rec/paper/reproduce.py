@@ -45,7 +45,7 @@ def reproduce(cells: Sequence[Cell], bench: Bench, say: Callable[[str], object])
             _note(cell, bench, _reason(error, bench), say)
         except Interrupted:
             raise
-        except (LiteLLM4RecError, RuntimeError) as error:
+        except Exception as error:  # the next cell may go well
             failed.append(cell)
             _note(cell, bench, f"failed: {_reason(error, bench)}", say)
         torch.cuda.empty_cache()  # for the next cell, after one that ran out of memory
@@ -62,6 +62,8 @@ def _note(cell: Cell, bench: Bench, reason: str, say: Callable[[str], object]) -
 def _reason(error: Exception, bench: Bench) -> str:
     """Say in one line what went wrong, without this machine's folders: records are published."""
     words = " ".join(str(error).split())
+    if not isinstance(error, LiteLLM4RecError | RuntimeError):
+        words = f"{type(error).__name__}: {words}"
     for folder in (Path(bench.t5).expanduser(), bench.root, bench.runs, bench.records):
         if folder is not None and folder.is_absolute():
             words = words.replace(str(folder), folder.name)

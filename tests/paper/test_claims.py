@@ -19,7 +19,7 @@ from lite_llm4rec.paper.claims import (
     Evidence,
     claimed_pairs,
 )
-from lite_llm4rec.paper.pairs import write_pairs
+from lite_llm4rec.paper.pairs import PAIRS, write_pairs
 from lite_llm4rec.records import write_values
 
 
@@ -104,3 +104,33 @@ def test_nothing_is_said_of_systems_that_popularity_beats(tmp_path: Path):
     popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.03}}
     write_values(bench.records / "table4" / "a.popularity.json", {}, popular)
     assert verdict(bench.records, "Lite-LLM4Rec is better than every") == UNTAUGHT
+
+
+def test_a_rival_that_popularity_beats_does_not_count(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    recalls = {"Lite-LLM4Rec small, all": 0.5, "Lite-LLM4Rec small, sampling": 0.4}
+    recalls |= {"LightLM small": 0.01, "P5 small": 0.02, "POD small": 0.04}
+    cells = [run(bench, row, [1 if recall > 0.3 else 50]) for row, recall in recalls.items()]
+    write_pairs(claimed_pairs(), cells, bench)
+    for cell in cells:
+        about = {"dataset": "ml-1m", "row": cell.row, "model": cell.row, "stages": []}
+        metrics = {"recall@10": recalls[cell.row]}
+        write_values(cell.record(bench), {}, {**about, "metrics": metrics})
+    popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.03}}
+    write_values(bench.records / "table4" / "a.popularity.json", {}, popular)
+    found, told = judged(bench.records, "Lite-LLM4Rec is better than Light")
+    assert found == PART + ", 1 seed"
+    assert "left out, as not above popularity: LightLM small, P5 small" in told
+
+
+def test_the_seeds_are_those_of_the_rival_with_the_fewest(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    row, others = "full, MiniLM", ("fixT5, MiniLM", "fixHead, MiniLM", "Scratch, MiniLM")
+    seeds = {other: (0, 1, 2) for other in others} | {others[2]: (0,)}
+    for other, mine in seeds.items():
+        for seed in mine:
+            values = {"difference": 0.1, "low": 0.05, "high": 0.15}
+            about = {"dataset": "ml-100k", "exhibit": "figure4", "row": row, "other": other}
+            path = bench.records / PAIRS / f"{other}.{seed}.json"
+            write_values(path, values, {**about, "seed": seed})
+    assert verdict(bench.records, "A fixed Recommendation LLM") == YES + ", 1 seed"

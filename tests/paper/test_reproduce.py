@@ -90,7 +90,11 @@ def test_a_cell_that_fails_does_not_end_the_others(cut: Bench):
     def wrong(cell: Cell, cut: Bench) -> None:
         raise ConfigError(f"{cut.runs}/x is odd.", "Move it.")
 
-    broken = [Cell("table3", "ml-1m", name, work) for name, work in (("a", no_room), ("b", wrong))]
+    def unforeseen(cell: Cell, cut: Bench) -> None:
+        raise KeyError("loss")
+
+    works = {"a": no_room, "b": wrong, "c": unforeseen}
+    broken = [Cell("table3", "ml-1m", name, work) for name, work in works.items()]
     (good,) = cells(["table3"], "ml-1m", [0])
     lines: list[str] = []
     assert reproduce([*broken, good], cut, lines.append) == broken
@@ -99,6 +103,7 @@ def test_a_cell_that_fails_does_not_end_the_others(cut: Bench):
     assert reasons == [
         "failed: CUDA out of memory",
         "failed: runs/x is odd. What to do: Move it.",
+        "failed: KeyError: 'loss'",
     ]
     assert [line.strip() for line in lines if line.startswith(" ")] == reasons
     pages = {page.stem: page.read_text() for page in write_report(cut.records, cut.runs)}
