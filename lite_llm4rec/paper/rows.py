@@ -6,7 +6,8 @@ from statistics import mean
 from typing import Any
 
 from lite_llm4rec.config import to_dict
-from lite_llm4rec.preset import load_preset, preset_names
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.preset import load_preset, preset_from_dict, preset_names
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 UNTRAINED = ("Popularity", "Nearest text")
@@ -22,8 +23,16 @@ def merge_seeds(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def _but_seed(row: dict[str, Any]) -> tuple[str, ...]:
     """Name what makes two records the same system."""
-    settings = {**row.get("settings", {}), "seed": None}
+    settings = _as_now({**row.get("settings", {}), "seed": 0})
     return row["dataset"], model(row), row["preset"], str(settings), row.get("note", "")
+
+
+def _as_now(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the settings that have come since a record was written, with their defaults."""
+    try:
+        return to_dict(preset_from_dict(settings))
+    except ConfigError:  # one that is no more, or of a model that is not ours
+        return settings
 
 
 def model(row: dict[str, Any]) -> str:
