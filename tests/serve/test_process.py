@@ -166,7 +166,7 @@ def reload_by_signal(process: Process) -> None:
 def end_with_a_request_in_flight(process: Process) -> None:
     body = json.dumps({"history": ["i05"], "k": 3}).encode()
     head = (
-        "POST /recommend HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        "POST /recommend HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", process.port)) as link:
