@@ -141,8 +141,7 @@ class Recommender(ItemChanges):
         ConfigError
             When no split is given and the model was trained with the caller's own.
         """
-        dataset, split = as_numbered(self, dataset, split)
-        device = Machine(device).name()
+        (dataset, split), device = as_numbered(self, dataset, split), Machine(device).name()
         self.check_users(split.interactions)
         if seen_filter is None:
             seen_filter = not self.preset.repeats

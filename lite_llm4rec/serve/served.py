@@ -243,7 +243,8 @@ class Served:
         ready: dict[str, Change] = {}
         for one in changes:
             if one.item in self.lookup:
-                self._held |= {one.item} if self.lookup.place(one.item) < self.own else set()
+                if self.lookup.place(one.item) < self.own:
+                    self._held.add(one.item)
             elif one.vector is None:
                 self.refused[one.item] = "it has no text vector that this run could know it by"
             else:
