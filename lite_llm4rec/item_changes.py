@@ -9,14 +9,20 @@ import torch
 
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.item_vectors import describe_items
+from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import as_ids
 from lite_llm4rec.models import CausalLLM4Rec, ExportedModel
 from lite_llm4rec.models.item_table import ItemTable
+from lite_llm4rec.models.room import Room
 from lite_llm4rec.run_folder import Run
 
 
 class ItemChanges(Run):
     """A trained model whose items come and go, without training."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._matrix, self._room = KeptMatrix(), Room()
 
     def add_items(
         self,
@@ -65,13 +71,14 @@ class ItemChanges(Run):
             self.vectors.shape[1],
             device,
         )
-        self.model.add_items(torch.from_numpy(encoded))
+        self._matrix.add_items(self.model, torch.from_numpy(encoded))
         if self.index is not None:
-            self.index.grow(self.model.item_matrix().detach())
-        added = catalogue.take(np.arange(len(self.catalogue), len(catalogue)))
+            self.index.grow(self._matrix.of(self.model))
+        added = catalogue.after(len(self.catalogue))
         self._ids, self._titles = self.ids + added.ids.to_pylist(), self.titles + added.titles()
         self.catalogue = catalogue
-        self.vectors = np.concatenate([self.vectors, encoded])
+        known = torch.from_numpy(self.vectors)
+        self.vectors = self._room.append(known, torch.from_numpy(encoded)).numpy()
         self.counts = np.concatenate([self.counts, np.zeros(len(encoded), np.int64)])
         self.retired = np.concatenate([self.retired, np.zeros(len(encoded), bool)])
         return len(encoded)

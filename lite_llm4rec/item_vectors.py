@@ -175,7 +175,7 @@ def describe_items(
     known = [name for name in catalogue.fields.column_names if name in table.column_names]
     added = Catalogue.from_arrow(table, items_id, known or None, name_of(items))
     whole = catalogue.append(added)
-    new = whole.take(np.arange(len(catalogue), len(whole)))
+    new = whole.after(len(catalogue))
     if brought and vectors is None:
         raise DataError(
             "This model was trained on brought item vectors.", "Bring the new items' vectors too."

@@ -21,7 +21,6 @@ from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_changes import ItemChanges
 from lite_llm4rec.item_vectors import check_vectors
-from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import Recommendations, as_ids, as_lists, item_numbers
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import SequenceModel
@@ -42,10 +41,6 @@ class Recommender(ItemChanges):
 
     Made by `Recommender.fit` or `Recommender.load`.
     """
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._matrix = KeptMatrix()
 
     @classmethod
     def fit(

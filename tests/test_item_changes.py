@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from lite_llm4rec.calibrate import calibrate_cold
+from lite_llm4rec.data.catalogue import CHUNKS
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
@@ -87,6 +88,26 @@ def test_new_items_keep_the_numbers_among_their_text(small_ring: Dataset):
     new = pa.table({"item_id": ["new"], "title": ["y"], "year": [2024]})
     model.add_items(new, vectors=np.zeros((1, 16), np.float32))
     assert model.catalogue.records()[-1] == {"title": "y", "year": "2024"}
+
+
+def test_items_may_come_one_by_one(without_new, tmp_path: Path):
+    together, singly = (Recommender.load(without_new.save(tmp_path / "run")) for _ in range(2))
+    new = table([f"n{number}" for number in range(CHUNKS + 20)])
+    vectors = on_a_circle(np.linspace(0, ITEMS, len(new)))
+    together.add_items(new, vectors=vectors)
+    for row in range(len(new)):
+        singly.add_items(new.slice(row, 1), vectors=vectors[row : row + 1])
+        if row % 50 == 0:
+            singly.recommend([["i04", "i05"]])
+    assert singly.catalogue.sha256 == together.catalogue.sha256
+    assert singly.titles == together.titles
+    assert np.array_equal(singly.vectors, together.vectors)
+    again = Recommender.load(singly.save(tmp_path / "again"))
+    expected = together.recommend([["i04", "n7"]], k=50)
+    for one in (singly, again):
+        found = one.recommend([["i04", "n7"]], k=50)
+        assert found.ids == expected.ids
+        assert found.scores[0] == pytest.approx(expected.scores[0], abs=1e-5)
 
 
 def test_old_items_keep_their_scores_when_others_are_added(without_new, tmp_path: Path):

@@ -16,6 +16,7 @@ from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError, UnknownItemError, at_row
 
 FEW = 100  # of so many ids of the catalogue one is looked up: then its hash table is kept
+CHUNKS = 100  # of appended text; to make one of them each time would copy all of it
 
 
 @dataclass(frozen=True)
@@ -164,6 +165,10 @@ class Catalogue:
         fields = self.fields.take(rows) if self.fields.num_columns else self.fields
         return replace(self, ids=self.ids.take(rows), fields=fields)
 
+    def after(self, first: int) -> "Catalogue":
+        """Keep the items from number `first` on, without copying them."""
+        return replace(self, ids=self.ids.slice(first), fields=self.fields.slice(first))
+
     def append(self, other: "Catalogue") -> "Catalogue":
         """Append another catalogue's items; text fields that only one of the two has are dropped
         or left empty, so that this catalogue keeps its own.
@@ -187,18 +192,19 @@ class Catalogue:
                 f"The new items' ids cannot be {self.ids.type}, as the catalogue's are: {error}",
                 "Give them ids of the catalogue's type.",
             ) from error
-        known = pc.is_in(ids, value_set=self.ids)
-        if pc.any(known).as_py():
-            first = ids.filter(known)[0].as_py()
+        known = self.lookup(ids) >= 0
+        if known.any():
+            first = ids[int(known.argmax())].as_py()
             raise DataError(
-                f"{pc.sum(known).as_py():,} of the items are in the catalogue, the first is"
-                f" {first!r}.",
+                f"{known.sum():,} of the items are in the catalogue, the first is {first!r}.",
                 "Add new items only.",
             )
         empty = pa.nulls(len(ids), pa.string())
         columns = [other.fields[name] if name in common else empty for name in names]
         added = pa.table(columns, names=names)
-        fields = pa.concat_tables([self.fields, added]).combine_chunks() if names else self.fields
+        fields = pa.concat_tables([self.fields, added]) if names else self.fields
+        if names and fields[0].num_chunks > CHUNKS:
+            fields = fields.combine_chunks()
         longer = Catalogue(pa.concat_arrays([self.ids, ids]), fields)
         if "_places" in vars(self):
             places = zip(ids.to_pylist(), range(len(self), len(longer)), strict=True)

@@ -182,8 +182,14 @@ class CausalLLM4Rec(EveryPositionModel):
         matrix = self._scored_by(self.items.matrix(masked))
         return torch.cat([matrix, torch.zeros_like(matrix[:, :1])], 1)
 
-    def add_items(self, vectors: torch.Tensor) -> None:
+    @torch.no_grad()
+    def add_items(self, vectors: torch.Tensor) -> torch.Tensor:
         """Append cold items with these text vectors, (n, text width).
+
+        Returns
+        -------
+        torch.Tensor
+            (n, width + 1) their rows of `item_matrix`.
 
         Raises
         ------
@@ -196,8 +202,9 @@ class CausalLLM4Rec(EveryPositionModel):
                 " score items that it never learnt.",
                 'Train one with model.items = "both" or "text", and model.head = "tied".',
             )
-        self.items.append(vectors)
+        rows = self._scored_by(self.items.append(vectors))
         self.counts = torch.cat([self.counts, self.counts.new_zeros(len(vectors))])
+        return torch.cat([rows, self.cold_offset.expand(len(rows), 1)], 1)
 
     def set_cold_offset(self, value: float) -> None:
         """Add `value` to the scores of cold items."""

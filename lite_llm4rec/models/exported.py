@@ -16,6 +16,7 @@ from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.room import Room
 
 GRAPH = "encoder.onnx"
 INPUTS = ("vectors", "mask")
@@ -95,6 +96,7 @@ class ExportedModel(SequenceModel):
             self.register_buffer(name, tensors.get(name))
         self.encoder = open_encoder(folder / GRAPH, config)
         self.visitors: torch.Tensor | None = None
+        self._room, self._input_room = Room(), Room()
 
     def describe(self) -> dict[str, Any]:
         """Return what a run folder says of it besides its tensors and its graph."""
@@ -151,8 +153,13 @@ class ExportedModel(SequenceModel):
         """Whether an item can be scored by its text alone."""
         return self.reads_text and self.config.scores_text
 
-    def add_items(self, vectors: torch.Tensor) -> None:
+    def add_items(self, vectors: torch.Tensor) -> torch.Tensor:
         """Append cold items with these text vectors, (n, text width).
+
+        Returns
+        -------
+        torch.Tensor
+            (n, dim) their rows of `item_matrix`.
 
         Raises
         ------
@@ -166,11 +173,12 @@ class ExportedModel(SequenceModel):
             )
         entering = self._enter(vectors)
         scored = functional.normalize(entering, dim=1) if self.config.unit else entering
-        offset = self.cold_offset.expand(len(scored), 1)
-        self.matrix = torch.cat([self.matrix, torch.cat([scored, offset], 1)])
+        rows = torch.cat([scored, self.cold_offset.expand(len(scored), 1)], 1)
+        self.matrix = self._room.append(self.matrix, rows)
         if self.inputs is not None:
-            self.inputs = torch.cat([self.inputs, entering])
+            self.inputs = self._input_room.append(self.inputs, entering)
         self.counts = torch.cat([self.counts, self.counts.new_zeros(len(scored))])
+        return rows
 
     def set_cold_offset(self, value: float) -> None:
         """Add `value` to the scores of items without training.

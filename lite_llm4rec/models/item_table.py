@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from lite_llm4rec.models.room import Room
+
 VARIED = 1e-5  # of the largest component's spread: less is none, and says nothing of new texts
 
 
@@ -49,6 +51,7 @@ class ItemTable(nn.Module):
         self.id_dropout = id_dropout
         self.project: nn.Module = nn.Identity()
         self.text_width = 0 if vectors is None else vectors.shape[1]
+        self._room, self._id_room = Room(), Room()
         self.whitening: Whitening | None = None
         if vectors is not None:
             vectors = vectors.to(torch.float32)
@@ -116,15 +119,23 @@ class ItemTable(nn.Module):
         assert self.vectors is not None
         self.vectors.data = self._whitened(vectors).to(self.vectors)
 
-    def append(self, vectors: torch.Tensor) -> None:
-        """Append items of which only the text's vectors (n, text width) are known."""
+    def append(self, vectors: torch.Tensor) -> torch.Tensor:
+        """Append items of which only the text's vectors (n, text width) are known.
+
+        Returns
+        -------
+        torch.Tensor
+            (n, width) their rows of `matrix`.
+        """
         assert self.vectors is not None
         added = self._whitened(vectors.to(self.vectors))
         trainable = self.vectors.requires_grad
-        self.vectors = nn.Parameter(torch.cat([self.vectors.data, added]), trainable)
+        self.vectors = nn.Parameter(self._room.append(self.vectors.data, added), trainable)
         if self.ids is not None:
             blank = self.ids.new_zeros(len(added), self.ids.shape[1])
-            self.ids = nn.Parameter(torch.cat([self.ids.data, blank]))
+            self.ids = nn.Parameter(self._id_room.append(self.ids.data, blank))
+        rows: torch.Tensor = self.project(added)
+        return rows
 
     def text_map(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Give the text's way to what goes in as one linear map: (text width, width), (width,)."""
