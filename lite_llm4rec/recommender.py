@@ -156,7 +156,7 @@ class Recommender(ItemChanges):
         k: int = 10,
         *,
         exclude: Sequence[Any] = (),
-        candidates: Sequence[Any] | None = None,
+        candidates: Sequence[Any] | npt.NDArray[np.bool_] | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, npt.NDArray[np.float32]] | None = None,
@@ -174,7 +174,8 @@ class Recommender(ItemChanges):
         exclude : sequence
             Ids never to recommend.
         candidates : sequence, optional
-            Ids to choose from; by default the whole catalogue.
+            Ids to choose from, or a bool array (N,) that marks them in the catalogue, which of
+            many is quicker; by default the whole catalogue.
         include_seen : bool, optional
             Whether items of the history may come again; by default as the preset's `repeats`.
         unknown : "error" or "drop"
@@ -208,7 +209,7 @@ class Recommender(ItemChanges):
         k: int = 10,
         *,
         exclude: Sequence[Any] = (),
-        candidates: Sequence[Any] | None = None,
+        candidates: Sequence[Any] | npt.NDArray[np.bool_] | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, npt.NDArray[np.float32]] | None = None,
@@ -357,15 +358,28 @@ class Recommender(ItemChanges):
         matrix = self._matrix.of(self.model)
         return lambda users, k, seen, allowed: top_k(users, matrix, k, seen, allowed)
 
-    def _allowed(self, exclude: Sequence[Any], candidates: Sequence[Any] | None) -> torch.Tensor:
+    def _allowed(
+        self, exclude: Sequence[Any], candidates: Sequence[Any] | npt.NDArray[np.bool_] | None
+    ) -> torch.Tensor:
         allowed = torch.from_numpy(~self.retired)
         if candidates is not None:
-            named = torch.zeros_like(allowed)
-            named[self.catalogue.numbers(list(candidates))] = True
-            allowed &= named
+            allowed &= torch.from_numpy(self._marked(candidates))
         if len(exclude):
             allowed[self.catalogue.numbers(list(exclude))] = False
         return allowed
+
+    def _marked(self, candidates: Sequence[Any] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        if isinstance(candidates, np.ndarray) and candidates.dtype == bool:
+            if candidates.shape != self.retired.shape:
+                raise ConfigError(
+                    f"The candidates' marks have the shape {candidates.shape}; the catalogue's"
+                    f" {len(self.retired):,} items have one each.",
+                    "Mark the items of the catalogue in its order.",
+                )
+            return candidates
+        marks = np.zeros(len(self.retired), bool)
+        marks[self.catalogue.numbers(list(candidates))] = True
+        return marks
 
     def _recommendations(
         self,

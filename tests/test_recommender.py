@@ -118,6 +118,10 @@ def test_candidates_are_all_that_comes(trained: Recommender):
     assert [len(scores) for scores in fewer.scores] == [3, 4]
     assert np.isfinite(np.concatenate(fewer.scores)).all()
     assert trained.recommend(HISTORIES[:1], candidates=[]).ids == [[]]
+    marks = np.isin(trained.ids, chosen)
+    assert trained.recommend(HISTORIES[:2], k=3, candidates=marks).ids == found.ids
+    with pytest.raises(ConfigError, match="one each"):
+        trained.recommend(HISTORIES[:2], candidates=marks[1:])
 
 
 def test_seen_items_come_when_asked_for(trained: Recommender):

@@ -44,7 +44,7 @@ class Runtime(Protocol):
         histories: Any,
         k: int = 10,
         *,
-        candidates: Sequence[Any] | None = None,
+        candidates: Sequence[Any] | npt.NDArray[np.bool_] | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, Vectors] | None = None,

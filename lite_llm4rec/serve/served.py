@@ -218,14 +218,17 @@ class Served:
         rows = zip(asked, found.ids, found.titles, found.scores, found.notes, strict=True)
         return [_ranked(*row) for row in rows]
 
-    def _candidates(self, asked: Asked) -> list[Any] | None:
+    def _candidates(self, asked: Asked) -> np.ndarray[Any, np.dtype[np.bool_]] | None:
         if asked.only is None and not asked.where:
             return None
-        places = None if asked.only is None else set(asked.only)
-        for name, value in asked.where:
-            having = self.lookup.with_value(name, value)
-            places = set(having) if places is None else places.intersection(having)
-        return [self.lookup.keys[place] for place in sorted(places or ())]
+        having = [self.lookup.with_value(name, value) for name, value in asked.where]
+        named = having if asked.only is None else [*having, asked.only]
+        marked = np.ones(len(self.runtime.retired), bool)
+        for places in named:
+            marks = np.zeros_like(marked)
+            marks[np.array(places, np.int64)] = True
+            marked &= marks
+        return marked
 
     def _fits(self, change: Change) -> bool:
         """Whether a change's vector is one of this run's text model."""
