@@ -22,11 +22,18 @@ WEIGHTS = ".safetensors"
 GO_ON = 75  # the status that says: not through yet, call again (EX_TEMPFAIL)
 
 
-def wanted(data: str, seeds: list[int]) -> list[Cell]:
-    """Lite-LLM4Rec from scratch, then times, then P5 and POD from scratch, then the rest."""
+def wanted(data: str, seeds: list[int], only: str = "") -> list[Cell]:
+    """Lite-LLM4Rec from scratch, then times, then P5 and POD from scratch, then the rest.
+
+    Of these those whose exhibit and name hold all words of `only`.
+    """
     ranked = [(_rank(cell), cell) for cell in cells(["all"], data, seeds)]
-    kept = [(rank, cell) for rank, cell in ranked if rank is not None]
+    kept = [(rank, cell) for rank, cell in ranked if rank is not None and _is_named(cell, only)]
     return [cell for _, cell in sorted(kept, key=lambda pair: pair[0])]
+
+
+def _is_named(cell: Cell, words: str) -> bool:
+    return all(word in f"{cell.exhibit} {cell.name}" for word in words.lower().split())
 
 
 def _rank(cell: Cell) -> int | None:
@@ -71,6 +78,7 @@ def main() -> int:
     parser.add_argument("--vectors", type=Path, help="MiniLM's item vectors, if it is not here")
     parser.add_argument("--data", default="ml-1m")
     parser.add_argument("--seeds", default="0", help="comma-separated")
+    parser.add_argument("--only", default="", help="words that a cell's name holds")
     parser.add_argument("--budget", type=float, default=20.0, help="minutes of training per cell")
     parser.add_argument("--device", default="cuda")
     given = parser.parse_args()
@@ -84,7 +92,9 @@ def main() -> int:
         given.t5,
         vectors=given.vectors,
     )
-    listed = wanted(given.data, [int(seed) for seed in given.seeds.split(",")])
+    listed = wanted(given.data, [int(seed) for seed in given.seeds.split(",")], given.only)
+    if not listed:
+        parser.error(f"No cell's name holds all of '{given.only}'.")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
     try:
         bring_home(runs, home / "checkpoints")

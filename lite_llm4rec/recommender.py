@@ -33,6 +33,8 @@ from lite_llm4rec.run_folder import read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
 
 USERS = 1000  # that an index is made to fit
+Candidates = Sequence[Any] | npt.NDArray[np.bool_]
+
 EMPTY_HISTORY = "empty history: the most popular items"
 
 
@@ -156,7 +158,7 @@ class Recommender(ItemChanges):
         k: int = 10,
         *,
         exclude: Sequence[Any] = (),
-        candidates: Sequence[Any] | npt.NDArray[np.bool_] | None = None,
+        candidates: Candidates | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, npt.NDArray[np.float32]] | None = None,
@@ -209,7 +211,7 @@ class Recommender(ItemChanges):
         k: int = 10,
         *,
         exclude: Sequence[Any] = (),
-        candidates: Sequence[Any] | npt.NDArray[np.bool_] | None = None,
+        candidates: Candidates | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, npt.NDArray[np.float32]] | None = None,
@@ -358,9 +360,7 @@ class Recommender(ItemChanges):
         matrix = self._matrix.of(self.model)
         return lambda users, k, seen, allowed: top_k(users, matrix, k, seen, allowed)
 
-    def _allowed(
-        self, exclude: Sequence[Any], candidates: Sequence[Any] | npt.NDArray[np.bool_] | None
-    ) -> torch.Tensor:
+    def _allowed(self, exclude: Sequence[Any], candidates: Candidates | None) -> torch.Tensor:
         allowed = torch.from_numpy(~self.retired)
         if candidates is not None:
             allowed &= torch.from_numpy(self._marked(candidates))
@@ -368,7 +368,7 @@ class Recommender(ItemChanges):
             allowed[self.catalogue.numbers(list(exclude))] = False
         return allowed
 
-    def _marked(self, candidates: Sequence[Any] | npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    def _marked(self, candidates: Candidates) -> npt.NDArray[np.bool_]:
         if isinstance(candidates, np.ndarray) and candidates.dtype == bool:
             if candidates.shape != self.retired.shape:
                 raise ConfigError(

@@ -171,7 +171,10 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, with "+" when files have changed since; None outside one."""
+    """Return the checkout's commit, with "+" when files have changed since.
+
+    Outside one it is what the environment's `LITE_LLM4REC_COMMIT` says, or None.
+    """
     try:
         here = Path(__file__).parent
         name = _git("rev-parse", "--short=12", "HEAD", cwd=here)
@@ -179,7 +182,7 @@ def commit() -> str | None:
             "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml", cwd=here
         )
     except (OSError, subprocess.CalledProcessError):
-        return None
+        return os.environ.get("LITE_LLM4REC_COMMIT")
     return name + ("+" if changed else "")
 
 

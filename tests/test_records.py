@@ -31,6 +31,15 @@ def write(path: Path, evaluation: Evaluation, **changes) -> None:
     write_record(path, evaluation, **{**values, **changes})
 
 
+def test_a_copy_without_git_is_told_its_commit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.undo()
+    monkeypatch.setattr(records, "__file__", str(tmp_path / "records.py"))
+    monkeypatch.delenv("LITE_LLM4REC_COMMIT", raising=False)
+    assert records.commit() is None
+    monkeypatch.setenv("LITE_LLM4REC_COMMIT", "0123456789ab")
+    assert records.commit() == "0123456789ab"
+
+
 def test_a_record_carries_what_the_number_means(evaluation: Evaluation, tmp_path: Path):
     path = tmp_path / "cold" / "cell.json"
     write(path, evaluation, details={"note": "half the epochs"})

@@ -1,7 +1,7 @@
 """One cell of the paper's tables and figures: what is to be measured, and where it is kept."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -115,9 +115,24 @@ class Cell:
         path = self.record(bench)
         return path.is_file() and "missing" not in json.loads(path.read_text(encoding="utf-8"))
 
+    def otherwise(self, bench: Bench) -> str:
+        """Say of a cell that is done how its training was cut, if this bench gives another time."""
+        record = json.loads(self.record(bench).read_text(encoding="utf-8"))
+        if not is_cut(record) or record["budget"] == bench.budget:
+            return ""
+        return (
+            f", cut at {record['budget'] / 60:.3g} min; to give it another time, delete"
+            f" {self.record(bench)}"
+        )
+
     def about(self) -> dict[str, Any]:
         """What every record of the paper's cells says besides."""
         return {"dataset": self.data, "row": self.row, "paper": self.paper}
+
+
+def is_cut(record: Mapping[str, Any]) -> bool:
+    """Whether a record's training ended by its budget."""
+    return any(stage.get("cut") for stage in record.get("stages", []))
 
 
 @lru_cache(maxsize=1)

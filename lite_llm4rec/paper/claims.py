@@ -7,6 +7,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from lite_llm4rec.paper.cell import is_cut
 from lite_llm4rec.paper.pairs import PAIRS, Pair
 from lite_llm4rec.paper.published import FIGURE_2, METRICS, TABLE_1, TABLE_2, TABLE_4, TABLE_5
 from lite_llm4rec.paper.rows import place
@@ -77,10 +78,9 @@ class Evidence:
     def was_cut(self, exhibit: str, row: str) -> bool:
         """Whether a training of a system ended by its budget."""
         return any(
-            stage.get("cut")
+            is_cut(cell)
             for cell in self._cells
             if (cell["experiment"], cell.get("row")) == (exhibit, row)
-            for stage in cell.get("stages", ())
         )
 
     def above_popularity(self, exhibit: str, data: str, row: str) -> bool:

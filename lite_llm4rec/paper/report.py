@@ -10,6 +10,7 @@ from statistics import mean
 from typing import Any
 
 from lite_llm4rec.paper import rows as shown
+from lite_llm4rec.paper.cell import is_cut
 from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.exhibits import cells
@@ -233,8 +234,9 @@ def _values(
 def _remarks(measured: Rows) -> str:
     """Say what else there is to a number: a training that was cut, outputs that are no answer."""
     remarks = []
-    if any(stage.get("cut") for record in measured for stage in record["stages"]):
-        remarks.append(f"cut at {measured[0]['budget'] / 60:.3g} min")
+    cut = {record["budget"] / 60 for record in measured if is_cut(record)}
+    if cut:
+        remarks.append(f"cut at {' and '.join(f'{minutes:.3g}' for minutes in sorted(cut))} min")
     remarks += dict.fromkeys(record["remark"] for record in measured if "remark" in record)
     shares = [name for name in NO_ANSWER if name in measured[0]["metrics"]]
     told = [f"{mean(one['metrics'][name] for one in measured):.1%} {name}" for name in shares]

@@ -36,7 +36,7 @@ def reproduce(cells: Sequence[Cell], bench: Bench, say: Callable[[str], object])
     for number, cell in enumerate(cells, 1):
         place = f"[{number}/{len(cells)}] {cell.exhibit} {cell.name}"
         if cell.is_done(bench):
-            say(f"{place}: done before")
+            say(f"{place}: done before{cell.otherwise(bench)}")
             continue
         say(place)
         try:

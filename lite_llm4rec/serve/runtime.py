@@ -10,7 +10,7 @@ import numpy.typing as npt
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.lists import Recommendations
 from lite_llm4rec.preset import Preset
-from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.recommender import Candidates, Recommender
 from lite_llm4rec.text.encoder import ItemLLM
 
 Vectors = npt.NDArray[np.float32]
@@ -44,7 +44,7 @@ class Runtime(Protocol):
         histories: Any,
         k: int = 10,
         *,
-        candidates: Sequence[Any] | npt.NDArray[np.bool_] | None = None,
+        candidates: Candidates | None = None,
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, Vectors] | None = None,

@@ -45,6 +45,14 @@ def test_the_most_wanted_come_first(gpu: ModuleType):
     assert all(cell.gpu for cell in cells if cell.seed is not None)
 
 
+def test_some_of_them(gpu: ModuleType):
+    cells = gpu.wanted("ml-1m", [0], "Table4 p5")
+    assert {cell.exhibit for cell in cells} == {"table4"}
+    assert all(cell.row.startswith("P5") for cell in cells)
+    assert len(cells) == 3
+    assert gpu.wanted("ml-1m", [0], "table4 nothing") == []
+
+
 def test_half_precision_folders_load_again(gpu: ModuleType, trained: Recommender, tmp_path: Path):
     folder = tmp_path / "runs" / "table4" / "ml-1m.x.0"
     trained.save(folder)

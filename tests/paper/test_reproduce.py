@@ -1,6 +1,7 @@
 """The paper's cells: listed, measured once, gone on with, and written as pages."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,6 +56,12 @@ def test_a_trained_cell_is_cut_by_its_budget_and_not_trained_again(cut: Bench, c
     before = cell.record(cut).stat().st_mtime_ns
     reproduce([cell], cut, SILENT)
     assert cell.record(cut).stat().st_mtime_ns == before
+    longer, said = replace(cut, budget=60.0), []
+    reproduce([cell], longer, said.append)
+    assert said == [
+        f"[1/1] table4 {cell.name}: done before, cut at 1.67e-08 min; to give it another time,"
+        f" delete {cell.record(cut)}"
+    ]
     page, index = write_report(cut.records, cut.records / "pages")
     line = next(line for line in page.read_text().splitlines() if line.startswith("| SASRec"))
     assert "0.1834" in line and "cut at" in line and f"{record['metrics']['recall@10']:.4f}" in line
