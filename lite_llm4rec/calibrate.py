@@ -21,8 +21,8 @@ def calibrate_cold(
     """Set and return the model's `cold_offset`, from warm items that play cold.
 
     A random fifth of the warm items lose their id part. The offset is the one with which they
-    have the same share of the validation's lists as of its targets. No item that is really cold,
-    and no test target, is looked at.
+    have the same share of the validation's lists, of warm items alone, as of its targets. No item
+    that is really cold, and no test target, is looked at.
 
     Parameters
     ----------
@@ -67,7 +67,7 @@ def _offset(
     for _ in range(STEPS):
         middle = (low + high) / 2
         matrix[numbers, -1] = middle
-        found, _ = top_k(users, matrix, LIST_LENGTH, seen)
-        share = float(cold[found.cpu().numpy()].mean())
+        found = top_k(users, matrix, LIST_LENGTH, seen, model.warm)[0].cpu().numpy()
+        share = float(cold[found[found >= 0]].mean()) if (found >= 0).any() else wanted
         low, high = (middle, high) if share < wanted else (low, middle)
     return (low + high) / 2

@@ -248,6 +248,9 @@ def test_calibration_gives_playing_items_their_share(seen_filter: bool):
     found, _ = top_k(users, matrix, 10, seen)
     share = np.isin(found.numpy(), playing).mean()
     assert share == pytest.approx(np.isin(log_items[cases.positions], playing).mean(), abs=0.02)
+    model.add_items(torch.from_numpy(on_a_circle(np.linspace(0, ITEMS, 200))))
+    with_cold = calibrate_cold(model, split, seed=3, seen_filter=seen_filter)
+    assert with_cold == pytest.approx(offset, abs=1e-3)
 
 
 def test_cold_and_warm_are_reported_apart_in_one_ranking():
