@@ -116,7 +116,8 @@ class Index:
         fetch = int((FETCH * k + hidden) / max(share, SPARSE))
         if share < SPARSE or fetch >= len(self.matrix):
             return top_k(users, self.matrix, k, seen, allowed)
-        size = max(1, MAX_SCORE_BYTES // (4 * fetch * self.matrix.shape[1]))
+        later = len(self.matrix) - self.cells.ntotal
+        size = max(1, MAX_SCORE_BYTES // (4 * (fetch * self.matrix.shape[1] + later)))
         parts = []
         for rows in torch.split(torch.arange(len(users)), size):
             own = None if seen is None else _of_rows(seen, rows)
@@ -131,11 +132,19 @@ class Index:
         seen: Seen | None,
         allowed: torch.Tensor | None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Fetch candidates and score them; rank the rows that they do not fill exactly."""
-        items = torch.from_numpy(self.cells.search(_aligned(users), fetch)[1]).sort(1)[0]
-        shown = self._shown(items, seen, allowed)
-        vectors = self.matrix[items.clamp(min=0)]
-        scores = (vectors @ users[:, :, None])[:, :, 0].masked_fill(~shown, -torch.inf)
+        """Fetch candidates and score them; rank the rows that they do not fill exactly.
+
+        Items that came after the index was built are candidates of every row: its cells know
+        neither how long their vectors are nor how far a cold item is lifted.
+        """
+        fetched = torch.from_numpy(self.cells.search(_aligned(users), fetch)[1]).sort(1)[0]
+        vectors = self.matrix[fetched.clamp(min=0)]
+        later = torch.arange(self.cells.ntotal, len(self.matrix)).expand(len(users), -1)
+        items = torch.cat([fetched, later], 1)
+        scores = torch.cat(
+            [(vectors @ users[:, :, None])[:, :, 0], users @ self.matrix[self.cells.ntotal :].T], 1
+        )
+        scores = scores.masked_fill(~self._shown(items, seen, allowed), -torch.inf)
         best, places = scores.topk(k)
         found = items.gather(1, places).masked_fill(best == -torch.inf, -1)
         short = (found < 0).any(1).nonzero()[:, 0]
@@ -153,13 +162,18 @@ class Index:
             shown &= allowed[items]
         if seen is not None:
             pairs = torch.arange(len(items))[:, None] * len(self.matrix) + items
-            shown &= ~torch.isin(pairs, seen.rows * len(self.matrix) + seen.items)
+            listed = seen.items < len(self.matrix)  # others are in no list, and no row's last item
+            shown &= ~torch.isin(
+                pairs, seen.rows[listed] * len(self.matrix) + seen.items[listed]
+            )
         return shown
 
     def grow(self, matrix: torch.Tensor) -> None:
-        """Take in the items that `matrix` (N', dim) has behind those that are known."""
-        self.cells.add(_aligned(matrix[self.cells.ntotal :]))
-        self.matrix = matrix
+        """Take in the items that `matrix` (N', dim) has behind those that are known.
+
+        They are ranked exactly until the index is built anew.
+        """
+        self.matrix = matrix.cpu()
 
     def save(self, folder: Path) -> None:
         """Write the index; the item matrix is its model's."""
@@ -184,9 +198,9 @@ class Index:
             facts = from_dict(IndexFacts, json.loads((folder / FACTS).read_text()))
         except (RuntimeError, OSError, ValueError) as error:
             raise StoreError(f"{folder} is damaged: {error}", "Build it again.") from error
-        if cells.ntotal != len(matrix):
+        if cells.ntotal > len(matrix):
             raise StoreError(
-                f"{folder} holds {cells.ntotal:,} items, the model {len(matrix):,}.",
+                f"{folder} holds {cells.ntotal:,} items, the model only {len(matrix):,}.",
                 "Build it again.",
             )
         return cls(cells, matrix, facts)

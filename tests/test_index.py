@@ -110,12 +110,45 @@ def test_many_rows_are_searched_in_parts(world, index, monkeypatch):
     torch.testing.assert_close(whole[1], parts[1])
 
 
-def test_new_items_are_found(world):
+def test_new_items_are_found(world, tmp_path: Path):
     matrix, users = world
     index = Index.build(matrix, users)
-    index.grow(torch.cat([matrix, 3 * users[:4]]))
+    grown = torch.cat([matrix, 3 * users[:4]])
+    index.grow(grown)
     found = index.top_k(users[:4], 3)[0]
     assert found[:, 0].tolist() == [N_ITEMS, N_ITEMS + 1, N_ITEMS + 2, N_ITEMS + 3]
+    seen = Seen(torch.arange(4), found[:, 0])
+    allowed = torch.ones(len(grown), dtype=torch.bool)
+    allowed[N_ITEMS + 1] = False
+    exact = top_k(users, grown, 10, seen, allowed)[0]
+    index.save(tmp_path / "i")
+    for one in (index, Index.load(tmp_path / "i", grown)):
+        assert shared(exact, one.top_k(users, 10, seen, allowed)[0]) > 0.98
+
+
+@pytest.mark.parametrize("change", ["longer vectors", "a lifted column"])
+def test_new_items_unlike_the_old_are_found(world, change: str):
+    """What the cells were fitted to has no such numbers."""
+    matrix, users = world
+    matrix = torch.cat([matrix, torch.zeros(N_ITEMS, 1)], 1)
+    users = torch.cat([users, torch.ones(len(users), 1)], 1)
+    new = matrix[:300] + 0.1
+    if change == "longer vectors":
+        new = 2 * new
+    else:
+        new[:, -1] = 2.0
+    index = Index.build(matrix, users)
+    grown = torch.cat([matrix, new])
+    index.grow(grown)
+    assert shared(top_k(users, grown, 10)[0], index.top_k(users, 10)[0]) > 0.98
+
+
+def test_what_one_row_has_outside_the_catalogue_hides_nothing_from_the_next(world, index):
+    matrix, users = world
+    both = torch.stack([users[0], matrix[0]])
+    assert 0 in index.top_k(both, 10)[0][1]
+    seen = Seen(torch.tensor([0, 1]), torch.tensor([N_ITEMS, 5]))
+    assert 0 in index.top_k(both, 10, seen)[0][1]
 
 
 def test_save_and_load(world, index, tmp_path: Path):
@@ -124,7 +157,7 @@ def test_save_and_load(world, index, tmp_path: Path):
     again = Index.load(tmp_path / "i", matrix)
     assert again.facts == index.facts
     assert torch.equal(again.top_k(users, 10)[0], index.top_k(users, 10)[0])
-    with pytest.raises(StoreError, match="3,000 items, the model 2,999"):
+    with pytest.raises(StoreError, match="3,000 items, the model only 2,999"):
         Index.load(tmp_path / "i", matrix[1:])
     (tmp_path / "i" / "cells.faiss").write_bytes(b"nothing")
     with pytest.raises(StoreError, match="damaged"):
@@ -149,7 +182,7 @@ def test_a_recommender_with_an_index(ring: Dataset, tmp_path: Path, monkeypatch)
         pa.table({"item_id": ["new"], "title": ["New"]}), vectors=drawn_vectors(1)
     )
     again = Recommender.load(recommender.save(tmp_path / "run"))
-    assert again.index is not None and again.index.cells.ntotal == 61
+    assert again.index is not None and again.index.cells.ntotal == 60
     among = again.recommend([["i03"]], k=60).ids[0]
     assert "new" in among and "i03" not in among
     again.cold_offset = 1.0
