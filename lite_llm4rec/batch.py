@@ -92,6 +92,8 @@ def recommend_file(
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
         raise ConfigError(f"{target} is the input: it would be replaced.", "Name another output.")
+    if target.is_dir():
+        raise ConfigError(f"{target} is a folder.", "Name a file, as recommendations.parquet.")
     file = _open(source)
     columns = _columns(file, user, source)
     how = {
@@ -119,7 +121,7 @@ def recommend_file(
                 _write(part, table)
             bar.update(len(histories))
     written, unknown = _join(parts, target, schema)
-    shutil.rmtree(parts)
+    _remove(parts)
     return BatchCounts(file.metadata.num_rows, written, unknown, resumed)
 
 
@@ -218,7 +220,8 @@ def _recommend(
     unknown = int((recommender.catalogue.lookup(lists.flatten()) < 0).sum())
     names = [history or [] for history in lists.to_pylist()]
     table = recommender.recommend(names, k, unknown="drop", **how).to_table()
-    table = table.set_column(0, "user", users.take(table["user"])).select(schema.names)
+    owners = users.take(table["user"].cast(pa.int64()))  # of no rows the type is not known
+    table = table.set_column(0, "user", owners).select(schema.names)
     return table.cast(schema).replace_schema_metadata({UNKNOWN: str(unknown)})
 
 
@@ -227,6 +230,13 @@ def _write(path: Path, table: pa.Table) -> None:
     pyarrow.parquet.write_table(table, partial)
     flush(partial)
     os.replace(partial, path)
+
+
+def _remove(parts: Path) -> None:
+    """Remove the folder of parts; what tells how they were made goes last."""
+    for part in parts.glob("*.parquet"):
+        part.unlink()
+    shutil.rmtree(parts)
 
 
 def _join(parts: Path, target: Path, schema: pa.Schema) -> tuple[int, int]:

@@ -337,10 +337,11 @@ def _slices(
 
 def count_repeats(items: Ints, targets: Targets) -> int:
     """Count the targets that occur in their own history."""
-    seen = seen_items(items, targets.starts, targets.positions)
-    goals = torch.from_numpy(items[targets.positions].astype(np.int64))
-    repeated = np.unique(seen.rows[seen.items == goals[seen.rows]].numpy())
-    return len(repeated)
+    order = np.argsort(items, kind="stable")
+    again = items[order[1:]] == items[order[:-1]]
+    before = np.full(len(items), -1)  # where in the log an item stood last
+    before[order[1:][again]] = order[:-1][again]
+    return int((before[targets.positions] >= targets.starts).sum())
 
 
 def _out_of_order(split: Split) -> bool:

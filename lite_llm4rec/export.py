@@ -17,13 +17,13 @@ import torch
 from torch import nn
 
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.errors import ConfigError, MissingExtraError
+from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 from lite_llm4rec.models import BERT4Rec, CausalLLM4Rec, EncoderModel, ExportedConfig, ExportedModel
 from lite_llm4rec.models.exported import GRAPH, INPUTS, OUTPUT, Precision, Runtime
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.parity import faults, measure
 from lite_llm4rec.recommender import Recommender
-from lite_llm4rec.store import check_replaceable
+from lite_llm4rec.store import CONFIG, check_replaceable, read_config
 
 PARITY = "parity.json"
 # 23 has operators for attention and rotary positions, but onnxruntime 1.32 refuses BERT4Rec's and
@@ -83,6 +83,7 @@ def export(
         )
     check_precision(precision, runtime)
     check_replaceable(Path(folder))
+    _check_no_model(Path(folder))
     with tempfile.TemporaryDirectory() as temporary:
         graph = Path(temporary)
         write_graph(model.cpu().eval(), graph / GRAPH, precision)
@@ -100,6 +101,14 @@ def export(
         # What was measured of the model was not measured of its export.
         replace(recommender, model=exported, evaluations=[]).save(folder)
     return report
+
+
+def _check_no_model(folder: Path) -> None:
+    """See that no trained model is replaced: of an export nothing can be trained or exported."""
+    if (folder / CONFIG).is_file() and "exported" not in read_config(folder):
+        raise StoreError(
+            f"{folder} is a trained run, which the export would replace.", "Choose another folder."
+        )
 
 
 def check_precision(precision: Precision, runtime: Runtime) -> None:

@@ -39,7 +39,10 @@ def upload(folder: Path, name: str, *, private: bool, token: str | None) -> str:
     try:
         repository = api.create_repo(name, private=private, exist_ok=True)
         api.upload_folder(
-            repo_id=repository.repo_id, folder_path=folder, commit_message="lite-llm4rec run folder"
+            repo_id=repository.repo_id,
+            folder_path=folder,
+            commit_message="lite-llm4rec run folder",
+            delete_patterns="*",  # what an earlier run had and this one has not, as an index
         )
     except Exception as error:  # as in `download`
         raise DownloadError(

@@ -163,9 +163,7 @@ class Index:
         if seen is not None:
             pairs = torch.arange(len(items))[:, None] * len(self.matrix) + items
             listed = seen.items < len(self.matrix)  # others are in no list, and no row's last item
-            shown &= ~torch.isin(
-                pairs, seen.rows[listed] * len(self.matrix) + seen.items[listed]
-            )
+            shown &= ~torch.isin(pairs, seen.rows[listed] * len(self.matrix) + seen.items[listed])
         return shown
 
     def grow(self, matrix: torch.Tensor) -> None:

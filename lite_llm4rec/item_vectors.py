@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 
 from lite_llm4rec.data.attributes import read_attributes
@@ -41,7 +42,7 @@ def start_vectors(
             "No item has any text, so there is nothing to encode.",
             'Pass an items table, or use ids alone: --set model.items="id".',
         )
-    texts = item_texts(dataset, preset.text)
+    texts = catalogue_texts(dataset.catalogue, preset.text)
     return text_vectors(texts, preset.text, cache_root(), device, progress)
 
 
@@ -100,8 +101,10 @@ def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:
             f"{path} has {len(lists)} columns of lists; one, the vectors, is needed.",
             "Write one row per item: its id, and a list of numbers.",
         )
-    ids = table[find_column(table, "item", None, str(path))]
-    places = Catalogue.of_ids(ids.combine_chunks()).lookup(dataset.catalogue.ids)
+    ids = table[find_column(table, "item", None, str(path))].combine_chunks()
+    if len(ids.unique()) < len(ids):
+        raise DataError(f"{path} has several rows for some items.", "Write one row per item.")
+    places = Catalogue.of_ids(ids).lookup(dataset.catalogue.ids)
     if (places < 0).any():
         first = dataset.catalogue.ids[int((places < 0).argmax())].as_py()
         raise DataError(
@@ -109,10 +112,16 @@ def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:
             f" the first is {first!r}.",
             "Add their rows.",
         )
-    vectors = table[lists[0]].take(pa.array(places)).to_pylist()
-    if len({len(vector or []) for vector in vectors}) != 1:
+    vectors = table[lists[0]].combine_chunks().take(pa.array(places))
+    lengths = pc.list_value_length(vectors).fill_null(0)
+    if len(lengths.unique()) != 1:
         raise DataError(f"{path}: the lists are not equally long.", "Write vectors of one width.")
-    return np.array(vectors, np.float32)
+    try:
+        numbers = vectors.flatten().cast(pa.float32())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"{path}: the lists hold no numbers: {error}", "Write floats.") from error
+    read: npt.NDArray[np.float32] = numbers.to_numpy(zero_copy_only=False)
+    return read.reshape(len(places), -1)
 
 
 def _is_list(kind: pa.DataType) -> bool:
@@ -140,11 +149,6 @@ def check_vectors(vectors: npt.NDArray[np.float32], n_items: int, width: int | N
             f"The item vectors have {vectors.shape[1]:,} numbers; the model's have {width:,}.",
             "Take the vectors of the text model that it was trained on.",
         )
-
-
-def item_texts(dataset: Dataset, config: TextConfig) -> list[str]:
-    """Write the text of each of a data set's items in one line, (N,)."""
-    return catalogue_texts(dataset.catalogue, config)
 
 
 def describe_items(

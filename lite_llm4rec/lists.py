@@ -1,6 +1,6 @@
 """Ids at the border: histories as they come → numbers; what comes back, in the caller's ids."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -152,7 +152,7 @@ def _repeat(values: list[Any], lengths: list[int]) -> list[Any]:
     return [value for value, length in zip(values, lengths, strict=True) for _ in range(length)]
 
 
-def as_ids(ids: Sequence[Any]) -> list[Any]:
+def as_ids(ids: Iterable[Any]) -> list[Any]:
     """Take a list of ids, and no single one.
 
     Raises

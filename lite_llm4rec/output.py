@@ -185,7 +185,7 @@ def show_run(
 def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
     """Write recommendations to a Parquet file as they come; return the number of rows."""
     partial = path.with_name(f"{path.name}.part")
-    rows, writer, empty = 0, None, None
+    rows, writer, empty = 0, None, Recommendations.join([]).to_table()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         for part in stream:
@@ -196,11 +196,9 @@ def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
             writer = writer or pyarrow.parquet.ParquetWriter(partial, table.schema)
             writer.write_table(table.cast(writer.schema))
             rows += table.num_rows
-        if writer is None and empty is not None:
-            writer = pyarrow.parquet.ParquetWriter(partial, empty.schema)
-        if writer is not None:
-            writer.close()
-            partial.replace(path)
+        writer = writer or pyarrow.parquet.ParquetWriter(partial, empty.schema)
+        writer.close()
+        partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
     return rows

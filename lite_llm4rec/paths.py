@@ -7,7 +7,7 @@ from pathlib import Path
 def cache_root() -> Path:
     """Return the folder for downloads and item vectors: LITE_LLM4REC_CACHE or the user's cache."""
     given = os.environ.get("LITE_LLM4REC_CACHE")
-    return Path(given) if given else Path.home() / ".cache" / "lite-llm4rec"
+    return Path(given).expanduser() if given else Path.home() / ".cache" / "lite-llm4rec"
 
 
 def is_main_process() -> bool:

@@ -56,8 +56,8 @@ def rank_histories(
     Returns
     -------
     items, scores : torch.Tensor
-        (histories, k) best first, −1 and −inf where there is none. A model that writes ids knows
-        no more items than it has beams, so that a row may hold fewer than k.
+        (histories, k) best first, −1 and −inf where there is none. A model that writes ids may
+        write fewer than k that are allowed.
     """
     items = torch.full((len(histories), k), -1)
     scores = torch.full((len(histories), k), -torch.inf)

@@ -148,8 +148,8 @@ class Recommender(ItemChanges):
         )  # fmt: skip
         learnt = learnt_targets(self, dataset, split, getattr(split, part))
         evaluation = replace(evaluation, leaks=[*evaluation.leaks, *learnt])
-        kept = [old for old in self.evaluations if old.protocol != evaluation.protocol]
-        self.evaluations = [*kept, evaluation]
+        kept = {old.protocol: old for old in self.evaluations}  # one measured again stays in place
+        self.evaluations = list((kept | {evaluation.protocol: evaluation}).values())
         return evaluation
 
     def recommend(
@@ -172,7 +172,8 @@ class Recommender(ItemChanges):
             Item ids in time order, or interactions, one history per user; of a table whose columns
             have other names than the usual, what `Interactions.from_table` reads.
         k : int
-            How many items. Fewer come back only when fewer candidates are left.
+            How many items. Fewer come back only when fewer candidates are left, or when a model
+            that writes ids writes fewer of them.
         exclude : sequence
             Ids never to recommend.
         candidates : sequence, optional
@@ -364,8 +365,8 @@ class Recommender(ItemChanges):
         allowed = torch.from_numpy(~self.retired)
         if candidates is not None:
             allowed &= torch.from_numpy(self._marked(candidates))
-        if len(exclude):
-            allowed[self.catalogue.numbers(list(exclude))] = False
+        if denied := as_ids(exclude):
+            allowed[self.catalogue.numbers(denied)] = False
         return allowed
 
     def _marked(self, candidates: Candidates) -> npt.NDArray[np.bool_]:
@@ -378,7 +379,7 @@ class Recommender(ItemChanges):
                 )
             return candidates
         marks = np.zeros(len(self.retired), bool)
-        marks[self.catalogue.numbers(list(candidates))] = True
+        marks[self.catalogue.numbers(as_ids(candidates))] = True
         return marks
 
     def _recommendations(

@@ -17,7 +17,7 @@ from safetensors.torch import load_model, save_model
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.evaluate import Part, evaluate
-from lite_llm4rec.item_vectors import item_texts
+from lite_llm4rec.item_vectors import catalogue_texts
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, RankingModel
 from lite_llm4rec.models.lite import JointText
@@ -138,7 +138,9 @@ def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig) -> None:
     """Put the Item LLM into the model."""
     llm = ItemLLM.load(config.model, config.pooling)
     tokenizer = load_tokenizer(config.model)
-    tokens, mask = tokenize(tokenizer, item_texts(dataset, config), config.max_tokens)
+    tokens, mask = tokenize(
+        tokenizer, catalogue_texts(dataset.catalogue, config), config.max_tokens
+    )
     model.text = JointText(llm, tokens, mask)
 
 
@@ -150,7 +152,7 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
     vectors = encode_texts(
         model.text.llm,
         tokenizer,
-        item_texts(dataset, config),
+        catalogue_texts(dataset.catalogue, config),
         max_tokens=config.max_tokens,
         device=device,
         progress=False,

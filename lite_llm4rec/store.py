@@ -68,7 +68,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 flush(file)
             _swap(fresh, path)
             flush(path.parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         raise StoreError(f"{path} cannot be written: {error}", "Check room and rights.") from error
 
 
@@ -98,11 +98,11 @@ def check_replaceable(path: Path) -> None:
 def _swap(fresh: Path, path: Path) -> None:
     """Put `fresh` at `path`; what was there comes back if that fails."""
     old = fresh.with_name("old")
-    if path.exists():
-        os.replace(path, old)
     try:
+        if path.exists():
+            os.replace(path, old)
         os.replace(fresh, path)
-    except OSError:
+    except BaseException:  # Ctrl-C, too: what is beside will be removed
         if old.exists():
             os.replace(old, path)
         raise
@@ -124,9 +124,9 @@ def read_config(folder: Path) -> dict[str, Any]:
         When `folder` is no run folder, or of a format that this version cannot read.
     """
     if not (folder / CONFIG).is_file():
-        inside = sorted(found.parent for found in folder.glob(f"*/{CONFIG}"))
-        remedy = f"There is one in it: {inside[0]}" if inside else "Check the path."
-        raise StoreError(f"{folder} is not a run folder: it has no {CONFIG}.", remedy)
+        raise StoreError(
+            f"{folder} is not a run folder: it has no {CONFIG}.", _where_it_may_be(folder)
+        )
     config = _read_json(folder / CONFIG)
     found = config.get("format_version")
     if not isinstance(found, int) or found < 1:
@@ -142,6 +142,15 @@ def read_config(folder: Path) -> dict[str, Any]:
         if key not in config:
             raise StoreError(f"{folder / CONFIG} is damaged: it has no '{key}'.", _TAKE_ANOTHER)
     return config
+
+
+def _where_it_may_be(folder: Path) -> str:
+    """Look for a run folder in another, and beside it, where a save that was killed leaves it."""
+    for found in sorted(folder.glob(f"*/{CONFIG}")):
+        return f"There is one in it: {found.parent}"
+    for found in sorted(folder.parent.glob(f".{folder.name}.*/old/{CONFIG}")):
+        return f"A save that was killed left the old one: move {found.parent} there."
+    return "Check the path."
 
 
 # From each older format's config to the next one's; format 1 is the first.

@@ -192,7 +192,7 @@ def _rank_scored(
     users = model.user_vectors(items, mask)
     scores = (model.item_matrix()[candidates] @ users[:, :, None])[:, :, 0].float()
     own = scores[candidates == targets[:, None]]
-    return (scores >= own[:, None]).sum(1)
+    return scores.shape[1] - (scores < own[:, None]).sum(1)  # NaN comes last
 
 
 def _find_written(

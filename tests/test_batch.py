@@ -152,6 +152,33 @@ def test_the_input_is_not_replaced_by_its_lists(recommender, source):
     assert pyarrow.parquet.read_table(source).num_rows == USERS
 
 
+def test_a_chunk_without_a_single_row(recommender, tmp_path):
+    source = tmp_path / "in.parquet"
+    table = pa.table({"user_id": ["a", "b", "c"], "items": [["i01"], ["i01"], ["i02"]]})
+    pyarrow.parquet.write_table(table, source)
+    target, only = tmp_path / "out.parquet", ["i01"]
+    counts = recommend_file(recommender, source, target, candidates=only, chunk=2, progress=False)
+    assert (counts.users, counts.rows) == (3, 1)
+    assert pyarrow.parquet.read_table(target)["user"].to_pylist() == ["c"]
+
+
+def test_killed_while_parts_are_removed_it_goes_on(recommender, source, tmp_path, monkeypatch):
+    target = tmp_path / "out.parquet"
+    monkeypatch.setattr(shutil, "rmtree", lambda folder: (_ for _ in ()).throw(OSError()))
+    with pytest.raises(OSError):
+        recommend_file(recommender, source, target, 3, chunk=7, progress=False)
+    before = target.read_bytes()
+    monkeypatch.undo()
+    recommend_file(recommender, source, target, 3, chunk=7, progress=False)
+    assert target.read_bytes() == before
+    assert not list(tmp_path.glob("*.parts"))
+
+
+def test_a_folder_is_no_target(recommender, source, tmp_path):
+    with pytest.raises(ConfigError, match="is a folder"):
+        recommend_file(recommender, source, tmp_path, 3, progress=False)
+
+
 def test_a_file_without_users(recommender, source, tmp_path):
     pyarrow.parquet.write_table(pyarrow.parquet.read_table(source).slice(0, 0), source)
     assert batch(recommender, source, tmp_path / "out.parquet") == BatchCounts(0, 0, 0, 0)

@@ -11,11 +11,12 @@ import torch
 
 from lite_llm4rec.data.batching import pad
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, StoreError
 from lite_llm4rec.export import export
 from lite_llm4rec.models import (
     BERT4RecConfig,
     CausalConfig,
+    ExportedModel,
     FDSAConfig,
     GenerativeConfig,
     LiteConfig,
@@ -195,6 +196,13 @@ def test_an_export_too_far_from_its_model_is_not_written(
 def test_models_of_text_are_refused(small_ring: Dataset, tmp_path: Path, config: Any):
     with pytest.raises(ConfigError, match="reads its items as text"):
         export(untrained(small_ring, tiny_preset(model=config)), tmp_path / "e")
+
+
+def test_it_does_not_replace_a_trained_run(small_ring: Dataset, tmp_path: Path):
+    folder = untrained(small_ring).save(tmp_path / "run")
+    with pytest.raises(StoreError, match="a trained run"):
+        export(Recommender.load(folder), folder)
+    assert not isinstance(Recommender.load(folder).model, ExportedModel)
 
 
 def test_what_an_export_refuses(

@@ -171,7 +171,10 @@ def test_what_is_pushed_is_a_whole_run_folder(
         calls["created"] = SimpleNamespace(name=name, token=self.token, **options)
         return Repository("https://hub/acme/run")
 
-    def upload(self: Any, *, repo_id: str, folder_path: Path, commit_message: str) -> None:
+    def upload(
+        self: Any, *, repo_id: str, folder_path: Path, commit_message: str, delete_patterns: str
+    ) -> None:
+        calls["replaced"] = delete_patterns
         calls["files"] = {path.name: path.read_bytes() for path in folder_path.iterdir()}
         calls["scores"] = Recommender.load(folder_path).recommend(HISTORIES)
         calls["repo_id"] = repo_id
@@ -186,6 +189,7 @@ def test_what_is_pushed_is_a_whole_run_folder(
         name="acme/run", token="made-up", private=True, exist_ok=True
     )
     assert calls["repo_id"] == "acme/run"
+    assert calls["replaced"] == "*"
     assert calls["files"] == {path.name: path.read_bytes() for path in expected.iterdir()}
     assert calls["scores"] == recommender.recommend(HISTORIES)
     assert not calls["folder"].exists()

@@ -17,7 +17,7 @@ TITLES = [f"Thing i{number:02}" for number in range(20)]
 
 def test_item_texts_follow_the_template(small_ring: Dataset, text_model: Path):
     config = text_preset(text_model).text
-    assert item_vectors.item_texts(small_ring, config) == TITLES
+    assert item_vectors.catalogue_texts(small_ring.catalogue, config) == TITLES
 
 
 def test_known_texts_come_from_the_cache(
@@ -68,6 +68,22 @@ def test_brought_vectors_that_do_not_fit(change, message, small_ring: Dataset, t
     path = tmp_path / "vectors.parquet"
     pa.parquet.write_table(pa.table({"item_id": names, "vector": rows}), path)
     with pytest.raises(DataError, match=message):
+        item_vectors.read_vectors(path, small_ring)
+
+
+def test_brought_vectors_of_one_item_twice(small_ring: Dataset, tmp_path: Path):
+    ids = [*small_ring.catalogue.ids.to_pylist(), "i03"]
+    path = tmp_path / "v.parquet"
+    pyarrow.parquet.write_table(pa.table({"item_id": ids, "vector": [[1.0]] * len(ids)}), path)
+    with pytest.raises(DataError, match="several rows"):
+        item_vectors.read_vectors(path, small_ring)
+
+
+def test_lists_that_hold_no_numbers(small_ring: Dataset, tmp_path: Path):
+    ids = small_ring.catalogue.ids
+    path = tmp_path / "v.parquet"
+    pyarrow.parquet.write_table(pa.table({"item_id": ids, "vector": [["x"]] * len(ids)}), path)
+    with pytest.raises(DataError, match="no numbers"):
         item_vectors.read_vectors(path, small_ring)
 
 

@@ -135,6 +135,9 @@ def test_unknown_ids_are_named_or_dropped(trained: Recommender):
         trained.recommend([["i03", "nope"], ["neither"]])
     dropped = trained.recommend([["nope", "i03", "nope", "i04", "i05"]], unknown="drop")
     assert dropped.ids == trained.recommend([["i03", "i04", "i05"]]).ids
+    for option in ({"exclude": "i03"}, {"candidates": "i03"}):
+        with pytest.raises(DataError, match="a list"):
+            trained.recommend(HISTORIES, **option)
     for option in ({"exclude": ["nope"]}, {"candidates": ["nope"]}):
         with pytest.raises(UnknownItemError, match="'nope'"):
             trained.recommend(HISTORIES, **option)  # type: ignore[arg-type]

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from lite_llm4rec import store
 from lite_llm4rec.data.catalogue import Catalogue
@@ -162,6 +163,44 @@ def test_a_failed_exchange_puts_the_old_folder_back(
         untrained(small_ring).save(small)
     assert {path.name: path.read_bytes() for path in small.iterdir()} == before
     assert list(small.parent.iterdir()) == [small]
+
+
+def test_ctrl_c_in_the_exchange_puts_the_old_folder_back(
+    small: Path, trained: Recommender, monkeypatch: pytest.MonkeyPatch
+):
+    before = sorted(path.name for path in small.iterdir())
+    replace, calls = os.replace, []
+
+    def interrupted(source: Path, target: Path) -> None:
+        calls.append(target)
+        replace(source, target)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(store.os, "replace", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        trained.save(small)
+    assert sorted(path.name for path in small.iterdir()) == before
+    assert Recommender.load(small).model is not None
+
+
+def test_a_save_that_was_killed_is_found(small: Path, tmp_path: Path):
+    aside = tmp_path / ".lost.abc" / "old"
+    aside.parent.mkdir()
+    small.rename(aside)
+    with pytest.raises(StoreError, match="killed left the old one") as raised:
+        Recommender.load(tmp_path / "lost")
+    assert str(aside) in str(raised.value)
+
+
+def test_a_full_disk_is_told(small: Path, trained: Recommender, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> None:
+        raise SafetensorError("I/O error: No space left on device")
+
+    monkeypatch.setattr(store, "save_file", full)
+    with pytest.raises(StoreError, match="No space left"):
+        trained.save(small)
+    assert Recommender.load(small).model is not None
 
 
 def test_saving_replaces_a_run_folder_whole(small: Path, trained: Recommender, saved: Path):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from lite_llm4rec import top_n
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, last_n, leave_one_out
@@ -252,3 +253,18 @@ def test_held_to_the_candidates_an_untrained_model_is_as_good_as_chance(
     found = evaluate_top_n(model, wide, few, history=True).metrics
     assert found["malformed"] == found["unknown"] == found["repeated"] == found["not offered"] == 0
     assert 0 < found["recall@10"] < 0.25
+
+
+def test_scores_that_are_no_numbers_come_last():
+    class Diverged:
+        def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(items), 1), torch.nan)
+
+        def item_matrix(self) -> torch.Tensor:
+            return torch.ones(5, 1)
+
+    model: Any = Diverged()
+    offered, target = torch.arange(5)[None], torch.tensor([2])
+    nothing = torch.zeros(1, 1, dtype=torch.int64)
+    ranks = top_n._rank_scored(model, nothing, nothing.bool(), offered, target)
+    assert ranks.tolist() == [5]

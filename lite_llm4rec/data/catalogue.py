@@ -187,7 +187,7 @@ class Catalogue:
             )
         try:
             ids = other.ids.cast(self.ids.type)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
             raise DataError(
                 f"The new items' ids cannot be {self.ids.type}, as the catalogue's are: {error}",
                 "Give them ids of the catalogue's type.",
@@ -198,6 +198,12 @@ class Catalogue:
             raise DataError(
                 f"{known.sum():,} of the items are in the catalogue, the first is {first!r}.",
                 "Add new items only.",
+            )
+        if len(ids.unique()) < len(ids):
+            raise DataError(
+                f"Some of the new items' ids are one and the same as {self.ids.type}, which the"
+                " catalogue's are.",
+                "Give each item an id of its own.",
             )
         empty = pa.nulls(len(ids), pa.string())
         columns = [other.fields[name] if name in common else empty for name in names]
@@ -248,7 +254,7 @@ def _codes(ids: pa.Array) -> npt.NDArray[Any]:
 def _as_array(ids: Any) -> pa.Array:
     try:
         return pa.array(ids)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError):
         return pa.array([str(value) for value in ids])
 
 

@@ -130,7 +130,10 @@ def _download(url: str, path: Path) -> None:
 
 def _attempt(url: str, part: Path, path: Path) -> None:
     """Fetch what is missing of the part over one connection."""
-    with _open(url, part, path) as response:
+    opened = _open(url, part, path)
+    if opened is None:
+        return
+    with opened as response:
         start = _start(response, part)
         length = response.headers["Content-Length"]
         total = None if length is None else start + int(length)
@@ -146,7 +149,7 @@ def _attempt(url: str, part: Path, path: Path) -> None:
 
 
 def _open(url: str, part: Path, path: Path) -> Any:
-    """Ask for the file, or for its rest where a part of a known version is here."""
+    """Ask for the file, or for its rest where a part of a known version is here; None if all is."""
     headers = {"User-Agent": "lite-llm4rec"}
     version = _stored_version(part)
     if _size(part) and version:
@@ -154,6 +157,8 @@ def _open(url: str, part: Path, path: Path) -> Any:
     try:
         return urlopen(Request(url, headers=headers), timeout=TIMEOUT)
     except HTTPError as error:
+        if error.code == 416 and error.headers["Content-Range"] == f"bytes */{_size(part)}":
+            return None  # all of it is here
         if error.code == 416:
             part.unlink()
             raise _DroppedError("the server's file is shorter than the part fetched") from error

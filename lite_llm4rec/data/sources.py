@@ -24,9 +24,9 @@ from lite_llm4rec.data.published_files import (
     read_ml_100k,
 )
 from lite_llm4rec.errors import DataError, DownloadError, nearest
+from lite_llm4rec.paths import cache_root
 
 ROOT_VARIABLE = "LITE_LLM4REC_DATA"
-CACHE_VARIABLE = "LITE_LLM4REC_CACHE"
 
 
 class Counts(NamedTuple):
@@ -90,7 +90,7 @@ def load(
         A folder with `ml-1m/interactions.parquet`, `ml-1m/items.parquet` and so on; by default
         the environment variable LITE_LLM4REC_DATA.
     cache : path, optional
-        Where fetched files are kept; by default the environment variable LITE_LLM4REC_CACHE, or
+        Where fetched files are kept; by default the folder `data` of LITE_LLM4REC_CACHE, or
         `~/.cache/lite-llm4rec/data`.
     candidates : "interacted" or "catalogue"
         Which items can be recommended (protocol, rule 3).
@@ -182,8 +182,7 @@ def _in_root(source: Source, root: str | Path | None) -> tuple[Path, Path] | Non
 
 def _fetched(source: Source, cache: str | Path | None) -> list[Path]:
     """Fetch a source's files, unless the cache holds them."""
-    folder = Path(cache or os.environ.get(CACHE_VARIABLE) or "~/.cache/lite-llm4rec/data")
-    folder = folder.expanduser()
+    folder = Path(cache).expanduser() if cache else cache_root() / "data"
     try:
         return [fetch(url, folder / path) for url, path in source.files]
     except DownloadError as error:

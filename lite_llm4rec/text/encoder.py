@@ -184,15 +184,23 @@ def load_tokenizer(name: str | Path) -> Any:
 
 
 def fingerprint(llm: ItemLLM, tokenizer: Any, max_tokens: int, precision: Precision) -> str:
-    """Name an Item LLM by its weights, its vocabulary and all settings that change its vectors."""
+    """Name an Item LLM by its weights, its tokenizer and all settings that change its vectors."""
     digest = hashlib.sha256(
         f"{llm.pooling} {llm.normalize} {max_tokens} {precision}\n{llm.model.config}".encode()
     )
-    digest.update(json.dumps(sorted(tokenizer.get_vocab().items())).encode())
+    digest.update(json.dumps(_describe_tokenizer(tokenizer), sort_keys=True).encode())
     for key, value in sorted(llm.state_dict().items()):
         digest.update(key.encode())
         digest.update(value.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
     return digest.hexdigest()[:32]
+
+
+def _describe_tokenizer(tokenizer: Any) -> dict[str, Any]:
+    """Say how a tokenizer cuts texts: its rules where it tells them, else its vocabulary."""
+    if not tokenizer.is_fast:
+        return dict(tokenizer.get_vocab())
+    rules: dict[str, Any] = json.loads(tokenizer.backend_tokenizer.to_str())
+    return rules | {"truncation": None, "padding": None}  # the last call left these
 
 
 @torch.no_grad()

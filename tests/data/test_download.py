@@ -40,7 +40,9 @@ class Site:
         same = not self.respects_if_range or handler.headers["If-Range"] == self.tag
         start = int(wanted[6:-1]) if wanted and self.ranges and same else 0
         if start >= len(self.content):
-            handler.send_error(416)
+            handler.send_response(416)
+            handler.send_header("Content-Range", f"bytes */{len(self.content)}")
+            handler.end_headers()
             return
         body = self.content[start:]
         handler.send_response(206 if start else 200)
@@ -165,6 +167,17 @@ def test_changed_file_is_not_glued(site: Site, path: Path, respects_if_range: bo
     site.respects_if_range = respects_if_range
     fetch(site.url, path)
     assert path.read_bytes() == site.content
+
+
+def test_a_part_that_is_the_whole_file(site: Site, path: Path) -> None:
+    """It was killed before it could give the part its name."""
+    whole = len(site.content)
+    interrupt(site, path, after=whole - 1)
+    with open(path.with_name("file.bin.part"), "ab") as file:
+        file.write(site.content[-1:])
+    fetch(site.url, path)
+    assert path.read_bytes() == site.content
+    assert site.sent == 0
 
 
 def test_shrunk_file_starts_over(site: Site, path: Path) -> None:

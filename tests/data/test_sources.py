@@ -326,7 +326,7 @@ def test_no_network_says_both_ways_out(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(SOURCES, "ml-1m", replace(SOURCES["ml-1m"], files=refused))
     with pytest.raises(DownloadError) as caught:
         load("ml-1m")
-    assert f"put it at {tmp_path / 'cache' / 'ml-1m' / 'ml-1m.zip'}" in caught.value.remedy
+    assert f"put it at {tmp_path / 'cache' / 'data' / 'ml-1m' / 'ml-1m.zip'}" in caught.value.remedy
     assert "LITE_LLM4REC_DATA to a folder that holds ml-1m/interactions" in caught.value.remedy
 
 

@@ -4,7 +4,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import (
     AutoTokenizer,
     BartConfig,
@@ -335,7 +335,12 @@ def test_fingerprint_changes_with_everything_that_matters(folders: dict[str, Pat
         next(nudged.parameters())[3, 3] += 1e-3
     larger = load_tokenizer(folders["bert"])
     larger.add_tokens(["unheard"])
+    cased = load_tokenizer(folders["bert"])
+    cased.backend_tokenizer.normalizer = normalizers.NFC()
+    tokenizer(["a text", "two"], padding=True, truncation=True, max_length=3)
+    assert fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 64, "fp32") == base
     others = [
+        fingerprint(ItemLLM.load(folders["bert"]), cased, 64, "fp32"),
         fingerprint(ItemLLM.load(folders["bert"], "cls"), tokenizer, 64, "fp32"),
         fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 32, "fp32"),
         fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 64, "bf16"),
@@ -343,7 +348,7 @@ def test_fingerprint_changes_with_everything_that_matters(folders: dict[str, Pat
         fingerprint(nudged, larger, 64, "fp32"),
         fingerprint(ItemLLM(nudged.model, normalize=True), tokenizer, 64, "fp32"),
     ]
-    assert len({base, *others}) == 7
+    assert len({base, *others}) == 8
 
 
 def test_packaged_minilm_equals_sentence_transformers() -> None:
