@@ -106,7 +106,7 @@ class Resume(pl.Callback):  # type: ignore[misc]
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
         if self._asked_to_stop:
-            where = f"epoch {trainer.current_epoch}, step {trainer.global_step}"
+            where = f"epoch {trainer.current_epoch + 1}, after {trainer.global_step} steps in all"
             raise Interrupted(f"Stopped at {where}; nothing is lost.", self._remedy())
 
     def _remedy(self) -> str:
@@ -178,9 +178,9 @@ class Progress(pl.Callback):  # type: ignore[misc]
         self.metric = metric
         self.best = 0.0
         self._bar: Any = None
-        self._began: tuple[float, int] | None = None
-        self._epoch_began = 0.0
-        self._taught = 0
+        self._began = self._epoch_began = 0.0
+        self._first_epoch = 0
+        self._taught = self._steps = 0
         self._validated = False
         self._said = 0.0
 
@@ -188,11 +188,19 @@ class Progress(pl.Callback):  # type: ignore[misc]
         """Note that this epoch has a validation value of its own."""
         self._validated = True
 
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """Start the clocks; an epoch that a resume goes on with has no start of its own."""
+        self._first_epoch = trainer.current_epoch
+        self._start_epoch()
+        self._began = self._epoch_began
+
+    def _start_epoch(self) -> None:
+        self._epoch_began = self._said = time.monotonic()
+        self._taught = self._steps = 0
+
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         """Open the epoch's bar."""
-        now = time.monotonic()
-        self._began = self._began or (now, trainer.current_epoch)
-        self._epoch_began, self._taught, self._said = now, 0, now
+        self._start_epoch()
         if trainer.is_global_zero and sys.stderr.isatty():
             total = trainer.num_training_batches * module.stage.batch
             self._bar = tqdm(
@@ -208,6 +216,7 @@ class Progress(pl.Callback):  # type: ignore[misc]
     ) -> None:
         """Advance by the targets taught; without a bar, say so about once a minute."""
         self._taught += module.taught
+        self._steps += 1
         if self._bar is not None:
             self._bar.update(module.taught)
         elif trainer.is_global_zero and time.monotonic() - self._said > PLAIN_SECONDS:
@@ -219,7 +228,7 @@ class Progress(pl.Callback):  # type: ignore[misc]
         print(
             f"{self.name} epoch {trainer.current_epoch + 1}/{self.epochs}  step {done:,}/{steps:,}"
             f"  {self._taught / spent:,.0f} targets/s"
-            f"  {_clock(spent / done * (steps - done))} to the epoch's end",
+            f"  {_clock(spent / self._steps * (steps - done))} to the epoch's end",
             file=sys.stderr,
             flush=True,
         )
@@ -229,12 +238,12 @@ class Progress(pl.Callback):  # type: ignore[misc]
         """Print the epoch's line."""
         if self._bar is not None:
             self._bar.close()
-        if not trainer.is_global_zero or self._began is None:
+        if not trainer.is_global_zero or not self._steps:  # saved when it had ended
             return
         values = trainer.callback_metrics
         now = time.monotonic()
         epoch = trainer.current_epoch + 1
-        per_epoch = (now - self._began[0]) / (epoch - self._began[1])
+        per_epoch = (now - self._began) / (epoch - self._first_epoch)
         parts = [f"{self.name} epoch {epoch}/{self.epochs}", f"loss {float(values['loss']):.4f}"]
         if self._validated:
             self._validated = False

@@ -14,7 +14,7 @@ from lite_llm4rec.config import from_dict
 from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
-from lite_llm4rec.errors import ConfigError, TrainingError
+from lite_llm4rec.errors import ConfigError, Interrupted, TrainingError
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.train import Task, fit, learning_rate_factor
@@ -330,10 +330,35 @@ def test_a_long_epoch_says_how_far_it_is(ring: Dataset, tmp_path: Path, capfd, m
     assert all("targets/s" in line and "to the epoch's end" in line for line in lines[:2])
 
 
+def test_an_epoch_that_is_gone_on_with_is_timed_from_there(
+    ring: Dataset, tmp_path: Path, capfd, monkeypatch
+):
+    monkeypatch.setattr("lite_llm4rec.training_callbacks.PLAIN_SECONDS", -1.0)
+    stage, split = StageConfig(epochs=2, batch=50), leave_one_out(ring.interactions)
+    model = make("t5")
+    loss, steps = model.training_loss, []
+
+    def interrupted_loss(batch):
+        steps.append(batch)
+        if len(steps) == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+        return loss(batch)
+
+    model.training_loss = interrupted_loss
+    with pytest.raises(Interrupted, match="epoch 1, after 2 steps"):
+        fit(model, split, stage, tmp_path, machine=CPU, name="long")
+    capfd.readouterr()
+    fit(make("t5"), split, stage, tmp_path, machine=CPU, name="long")
+    lines = [line for line in capfd.readouterr().err.splitlines() if "epoch" in line]
+    assert [line.split("  ")[0] for line in lines].count("long epoch 1/2") == 3
+    assert lines[0].split("  ")[1] == "step 3/4"
+    rates = [float(line.split(" targets/s")[0].split("  ")[-1].replace(",", "")) for line in lines]
+    assert min(rates) >= 1
+    assert "at most 0:00:" in lines[2]
+
+
 def test_an_interrupt_outside_saving_waits_for_the_step(ring: Dataset, tmp_path: Path):
     """A signal in the middle of a step does not tear it."""
-    from lite_llm4rec.errors import Interrupted
-
     model = make("t5")
     loss = model.training_loss
     steps = []
@@ -345,7 +370,7 @@ def test_an_interrupt_outside_saving_waits_for_the_step(ring: Dataset, tmp_path:
         return loss(batch)
 
     model.training_loss = interrupted_loss
-    with pytest.raises(Interrupted, match="step 5; nothing is lost"):
+    with pytest.raises(Interrupted, match="after 5 steps in all; nothing is lost"):
         fit(model, leave_one_out(ring.interactions), STAGE, tmp_path, machine=CPU, progress=False)
     assert len(steps) == 5
     assert (tmp_path / "last.ckpt").is_file()

@@ -32,7 +32,7 @@ Text = Annotated[
 Duplicates = Annotated[
     str, typer.Option(help="Of repeated (user, item) pairs keep: keep (all), first or last.")
 ]
-Core = Annotated[int, typer.Option(help="Keep the k-core of users and items; 0 keeps all.")]
+Core = Annotated[int, typer.Option(min=0, help="Keep the k-core of users and items; 0 keeps all.")]
 Candidates = Annotated[
     str, typer.Option(help="What can be recommended: interacted items, or the whole catalogue.")
 ]
@@ -43,9 +43,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on 
 Quiet = Annotated[bool, typer.Option("--quiet", help="No progress.")]
 Device = Annotated[str, typer.Option(help="cpu, cuda or auto.")]
 Threads = Annotated[
-    int | None, typer.Option(help="CPU threads for torch. Default: its own choice.")
+    int | None, typer.Option(min=1, help="CPU threads for torch. Default: its own choice.")
 ]
-Seed = Annotated[int | None, typer.Option(help="Random seed. Default: the preset's.")]
+Seed = Annotated[int | None, typer.Option(min=0, help="Random seed. Default: the preset's.")]
 
 
 def numbers(line: str) -> list[int]:

@@ -7,6 +7,7 @@ import typer
 
 from lite_llm4rec.cli import options as option
 from lite_llm4rec.cli.terminal import console, print_json, set_threads
+from lite_llm4rec.errors import DataError
 
 
 def demo(
@@ -40,6 +41,8 @@ def results(
     """Render the records under a folder as one Markdown page."""
     from lite_llm4rec.paper.render import put_between_marks, render, render_summary
 
+    if not any(root.glob("*/*.json")):
+        raise DataError(f"There are no records under {root}.", "Name the folder that holds them.")
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(render(root), encoding="utf-8")
     console.print(f"{out} written")

@@ -35,7 +35,7 @@ def train(
     root: option.Root = None,
     seed: option.Seed = None,
     device: option.Device = "auto",
-    devices: Annotated[int, typer.Option(help="How many devices to train on.")] = 1,
+    devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
     threads: option.Threads = None,
     restart: Annotated[
         bool, typer.Option(help="Forget an interrupted run of this folder and start anew.")
@@ -51,7 +51,7 @@ def train(
         float | None, typer.Option(help="Time for training; then the best so far is kept.", min=0)
     ] = None,
     record: Annotated[
-        Path | None, typer.Option(help="Also write the result as results/<experiment>/<cell>.json.")
+        Path | None, typer.Option(help="Also write the result, as results/EXPERIMENT/CELL.json.")
     ] = None,
     quiet: option.Quiet = False,
     as_json: option.Json = False,
@@ -167,7 +167,8 @@ def compare(
 def _why(chosen: Any, dataset: Any) -> str:
     """Say in one line what the data have chosen."""
     log = dataset.interactions
-    told = f"Preset {chosen.name}, for {len(log) / log.n_users:.0f} interactions per user"
+    per_user = f"{len(log) / log.n_users:.0f} per user"
+    told = f"Preset {chosen.name}, for {len(log):,} interactions, {per_user}"
     if not chosen.name.startswith("fast/"):
         return f"{told}."
     return f"{told}: a causal model that every position teaches; --preset paper/… is the paper's."

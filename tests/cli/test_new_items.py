@@ -103,7 +103,7 @@ def test_without_a_preset_it_says_what_it_takes(world: World, preset: Path, tmp_
         "--set", text, "--set", "vector.epochs=1",
     )  # fmt: skip
     assert shown.status == 0, shown.err
-    assert "Preset fast/small" in shown.err and "6 interactions per user" in shown.err
+    assert "Preset fast/small, for " in shown.err and " interactions, 6 per user" in shown.err
     wrong = run("train", *world.tables, "--out", tmp_path / "no", "--set", "vector.epoch=1")
     assert wrong.status == 2 and "epochs" in wrong.err
 

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pyarrow.parquet
+import pytest
 
 from tests.cli.conftest import assert_refused, run
 from tests.conftest import ring_tables
@@ -31,3 +32,21 @@ def test_the_demo_overwrites_nobodys_tables(tmp_path: Path):
     (tmp_path / "interactions.parquet").write_bytes(b"work of years")
     assert_refused(run("demo", "--out", tmp_path), "holds what the demo did not make")
     assert (tmp_path / "interactions.parquet").read_bytes() == b"work of years"
+
+
+def test_a_folder_without_records_makes_no_page(tmp_path: Path):
+    page = tmp_path / "results.md"
+    page.write_text("as it was")
+    assert_refused(run("results", tmp_path / "nope", "--out", page), "no records")
+    assert page.read_text() == "as it was"
+
+
+@pytest.mark.parametrize(
+    "wrong", [("--threads", "0"), ("--devices", "0"), ("--seed", "-1"), ("--core", "-3")]
+)
+def test_numbers_that_cannot_be(wrong: tuple[str, str], tmp_path: Path):
+    command = "prepare" if wrong[0] == "--core" else "train"
+    found = run(command, "--data", "ml-100k", "--out", tmp_path / "run", *wrong)
+    assert found.status == 2
+    assert wrong[0] in found.err
+    assert not list(tmp_path.iterdir())
