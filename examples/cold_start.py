@@ -1,4 +1,7 @@
-"""New items: recommended by their text within seconds of arriving, retired when they go."""
+"""New items: recommended by their text within seconds of arriving, retired when they go.
+
+To be run in the repository's folder; needs polars.
+"""
 
 import polars as pl
 

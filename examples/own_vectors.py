@@ -1,4 +1,7 @@
-"""Bring item vectors of your own, and tables from polars; train with fewer epochs."""
+"""Bring item vectors of your own, and tables from polars; train with fewer epochs.
+
+To be run in the repository's folder; needs polars.
+"""
 
 import numpy as np
 import polars as pl

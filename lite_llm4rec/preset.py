@@ -167,8 +167,12 @@ def preset_names() -> list[str]:
 
 def preset_text(name: str) -> str:
     """Return the file of a preset that comes with the package."""
-    if name not in preset_names():
-        raise ConfigError(f"No preset '{name}'.", nearest(name, preset_names()))
+    names = preset_names()
+    of_family = [other for other in names if other.startswith(f"{name}/")]
+    if of_family:
+        raise ConfigError(f"'{name}' is a family of presets.", f"Name one: {', '.join(of_family)}.")
+    if name not in names:
+        raise ConfigError(f"No preset '{name}'.", nearest(name, names))
     return (files("lite_llm4rec") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
 
 
@@ -209,8 +213,8 @@ def preset_from_dict(values: dict[str, Any]) -> Preset:
     kind = values.get("model", {}).get("kind", "lite")
     if kind not in MODELS:
         raise ConfigError(
-            f"There is no model of the kind {kind!r}",
-            f"{nearest(str(kind), MODELS)} A model of your own comes with --model-file FILE.py,"
-            " or by importing its file.",
+            f"There is no model of the kind {kind!r}.",
+            "A model of your own comes with --model-file FILE.py, or by importing its file; of the"
+            f" package's, {nearest(str(kind), MODELS)}",
         )
     return from_dict(Preset, values, "preset")

@@ -145,11 +145,13 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def _where_it_may_be(folder: Path) -> str:
-    """Look for a run folder in another, and beside it, where a save that was killed leaves it."""
+    """Look for a run folder inside, and for what trainings and saves leave beside."""
     for found in sorted(folder.glob(f"*/{CONFIG}")):
         return f"There is one in it: {found.parent}"
     for found in sorted(folder.parent.glob(f".{folder.name}.*/old/{CONFIG}")):
         return f"A save that was killed left the old one: move {found.parent} there."
+    if folder.with_name(f"{folder.name}.training").is_dir():
+        return "Its training is not done: run the same command again."
     return "Check the path."
 
 
@@ -273,6 +275,8 @@ def tested_by(folder: Path) -> str:
 
 def read_cases(folder: Path) -> pa.Table:
     """Read the per-case table of the run's test evaluation."""
+    if "exported" in read_config(folder) and not (folder / CASES).is_file():
+        raise StoreError(f"{folder} is an export, which no test was kept with.", "Name its run.")
     with _explained(folder / CASES):
         return pa.parquet.read_table(folder / CASES)
 

@@ -25,6 +25,7 @@ from lite_llm4rec.models import (
     SASRecConfig,
 )
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.store import read_cases
 from tests.conftest import drawn_vectors, tiny_preset, untrained
 
 T5 = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
@@ -203,6 +204,11 @@ def test_it_does_not_replace_a_trained_run(small_ring: Dataset, tmp_path: Path):
     with pytest.raises(StoreError, match="a trained run"):
         export(Recommender.load(folder), folder)
     assert not isinstance(Recommender.load(folder).model, ExportedModel)
+
+
+def test_it_has_no_cases_of_a_test(exported_folder: Path):
+    with pytest.raises(StoreError, match="is an export"):
+        read_cases(exported_folder)
 
 
 def test_what_an_export_refuses(

@@ -213,3 +213,9 @@ def test_a_preset_needs_a_stage_that_can_train():
 def test_numbers_out_of_range_are_named(setting: str):
     with pytest.raises(ConfigError, match=setting.split("=")[0].split(".")[-1] + " must be"):
         load_preset("fast/small", [setting])
+
+
+def test_a_family_names_its_presets():
+    with pytest.raises(ConfigError, match="'p5' is a family") as raised:
+        load_preset("p5")
+    assert "p5/small, p5/t5-small" in str(raised.value)

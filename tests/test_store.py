@@ -193,6 +193,12 @@ def test_a_save_that_was_killed_is_found(small: Path, tmp_path: Path):
     assert str(aside) in str(raised.value)
 
 
+def test_a_training_that_is_not_done_is_told(tmp_path: Path):
+    (tmp_path / "run.training").mkdir()
+    with pytest.raises(StoreError, match="not done: run the same command again"):
+        Recommender.load(tmp_path / "run")
+
+
 def test_a_full_disk_is_told(small: Path, trained: Recommender, monkeypatch: pytest.MonkeyPatch):
     def full(*_: object) -> None:
         raise SafetensorError("I/O error: No space left on device")

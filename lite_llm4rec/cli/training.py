@@ -62,6 +62,7 @@ def train(
     """
     from lite_llm4rec.item_vectors import read_vectors
     from lite_llm4rec.output import show_cold, show_results
+    from lite_llm4rec.paths import is_main_process
     from lite_llm4rec.preset import families, load_preset, preset_for
     from lite_llm4rec.run_folder import read_preset
     from lite_llm4rec.training_run import train_run
@@ -79,7 +80,7 @@ def train(
     else:
         chosen = load_preset(preset_for(preset, dataset), set_, seed)
         why = _why(chosen, dataset)
-    if preset in families() and not quiet:
+    if preset in families() and not quiet and is_main_process():
         print(why, file=sys.stderr)
     brought = read_vectors(vectors, dataset) if vectors is not None else None
     result = train_run(
@@ -87,6 +88,8 @@ def train(
         devices=devices, restart=restart, record=record, progress=not quiet,
         max_seconds=None if minutes is None else 60 * minutes,
     )  # fmt: skip
+    if not is_main_process():
+        return
     if as_json:
         print_json(result.to_dict())
     else:

@@ -38,6 +38,7 @@ from lite_llm4rec.paper.systems import (
     System,
     train_system,
 )
+from lite_llm4rec.preset import families, load_preset
 
 Seeds = Sequence[int]
 SBERT = 'text.model="sentence-transformers/all-MiniLM-L6-v2"'
@@ -247,11 +248,14 @@ def cells(names: Sequence[str], data: str, seeds: Seeds, also: Sequence[str] = (
     Raises
     ------
     ConfigError
-        On a name that is none of them.
+        On a name that is none of them, or a preset that cannot be read.
     """
     for name in names:
         if name not in (*EXHIBITS, "all"):
-            raise ConfigError(f"The paper has no '{name}' here", nearest(name, [*EXHIBITS, "all"]))
+            raise ConfigError(f"The paper has no '{name}' here.", nearest(name, [*EXHIBITS, "all"]))
+    for name in also:
+        if name not in families():
+            load_preset(name)  # a wrong one is told before the first cell
     wanted = EXHIBITS if "all" in names else names
     found = [cell for name in wanted for cell in EXHIBITS[name](data, seeds)]
     if "table4" in wanted:

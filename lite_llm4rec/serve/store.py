@@ -6,7 +6,7 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Engine, NullPool, create_engine, event, text
+from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
@@ -92,6 +92,9 @@ def reason(error: SQLAlchemyError) -> str:
 
 
 def _engine(url: str) -> Engine:
+    backend = make_url(url).get_backend_name()
+    if backend not in ("sqlite", "postgresql"):
+        raise ArgumentError(f"'{backend}' is neither SQLite nor PostgreSQL")
     engine = create_engine(
         url,
         pool_pre_ping=True,
@@ -99,8 +102,6 @@ def _engine(url: str) -> Engine:
         connect_args=_arguments(url),
         hide_parameters=True,  # errors are logged, and logs name no users
     )
-    if engine.dialect.name not in ("sqlite", "postgresql"):
-        raise ArgumentError(f"'{engine.dialect.name}' is neither SQLite nor PostgreSQL")
     if is_sqlite(engine):
         Path(engine.url.database or "").parent.mkdir(parents=True, exist_ok=True)
         event.listen(engine, "connect", _set_pragmas)

@@ -32,6 +32,13 @@ def test_a_table_that_the_paper_does_not_have():
         cells(["tabel4"], "ml-1m", [0])
 
 
+def test_a_preset_that_is_none_is_told_before_the_first_cell(tmp_path: Path):
+    for name in ("fats/short", str(tmp_path / "nope.toml")):
+        with pytest.raises(ConfigError):
+            cells(["table4"], "ml-1m", [0], [name])
+    assert cells(["table4"], "ml-1m", [0], ["fast"])[-1].row == "fast"
+
+
 def test_a_budget_of_nothing_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="trains nothing"):
         Bench(tmp_path, tmp_path, budget=0.0)
