@@ -65,6 +65,7 @@ def train(
     from lite_llm4rec.paths import is_main_process
     from lite_llm4rec.preset import families, load_preset, preset_for
     from lite_llm4rec.run_folder import read_preset
+    from lite_llm4rec.store import CONFIG
     from lite_llm4rec.training_run import train_run
 
     set_threads(threads)
@@ -82,6 +83,8 @@ def train(
         why = _why(chosen, dataset)
     if preset in families() and not quiet and is_main_process():
         print(why, file=sys.stderr)
+    if (out / CONFIG).is_file() and not quiet and is_main_process():
+        print(f"{out} holds a trained run; it is replaced when this is through.", file=sys.stderr)
     brought = read_vectors(vectors, dataset) if vectors is not None else None
     result = train_run(
         dataset, chosen, out, vectors=brought, init_from=init_from, device=device,

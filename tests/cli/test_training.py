@@ -45,6 +45,9 @@ def test_train_within_a_given_time(world: World, tmp_path: Path):
     )
     assert result.status == 0, result.err
     assert result.json["stages"][0]["cut"] and result.json["stages"][0]["epochs"] < 2000
+    assert "is replaced" not in result.err
+    again = train(world, tmp_path / "run", "--minutes", "0.0000001")
+    assert "run holds a trained run; it is replaced when this is through." in again.err
 
 
 def test_train_can_be_silent_and_give_json(world: World, tmp_path: Path):
@@ -144,7 +147,7 @@ def test_compare(world: World, folder: Path, tmp_path: Path):
     found = run("compare", worse, folder, "--json").json["recall@10"]
     assert found["interval"][0] > 0
     assert f"{found['difference']:+.4f}" in shown.out
-    assert_refused(run("compare", folder, tmp_path), "test_cases.parquet is missing")
+    assert_refused(run("compare", folder, tmp_path), "is not a run folder", "There is one in it")
     other = tmp_path / "other"
     quick = ("--quiet", "--set", "vector.epochs=1", "--set", "repeats=true")
     assert train(world, other, *quick).status == 0
