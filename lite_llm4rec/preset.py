@@ -212,9 +212,10 @@ def preset_from_dict(values: dict[str, Any]) -> Preset:
     """
     kind = values.get("model", {}).get("kind", "lite")
     if kind not in MODELS:
+        known = nearest(str(kind), MODELS)
         raise ConfigError(
             f"There is no model of the kind {kind!r}.",
-            "A model of your own comes with --model-file FILE.py, or by importing its file; of the"
-            f" package's, {nearest(str(kind), MODELS)}",
+            f"{known}{'' if known.endswith('?') else '.'} A model of your own comes with"
+            " --model-file FILE.py, or by importing its file.",
         )
     return from_dict(Preset, values, "preset")

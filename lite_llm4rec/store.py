@@ -275,7 +275,7 @@ def tested_by(folder: Path) -> str:
 
 def read_cases(folder: Path) -> pa.Table:
     """Read the per-case table of the run's test evaluation."""
-    if "exported" in read_config(folder) and not (folder / CASES).is_file():
+    if not (folder / CASES).is_file() and "exported" in read_config(folder):
         raise StoreError(f"{folder} is an export, which no test was kept with.", "Name its run.")
     with _explained(folder / CASES):
         return pa.parquet.read_table(folder / CASES)
