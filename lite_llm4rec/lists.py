@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.interactions import Interactions, Ints
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError
+
+Candidates = Sequence[Any] | npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -163,3 +166,26 @@ def as_ids(ids: Iterable[Any]) -> list[Any]:
     if isinstance(ids, str | bytes):
         raise DataError(f"Ids should be a list, not {ids!r}.", f"Write [{ids!r}].")
     return list(ids)
+
+
+def as_marks(candidates: Candidates, catalogue: Catalogue) -> npt.NDArray[np.bool_]:
+    """Mark the candidates among a catalogue's items, (N,): they come as ids, or marked already.
+
+    Raises
+    ------
+    ConfigError
+        On marks of another shape.
+    UnknownItemError
+        Naming the first unknown ids.
+    """
+    if isinstance(candidates, np.ndarray) and candidates.dtype == bool:
+        if candidates.shape != (len(catalogue),):
+            raise ConfigError(
+                f"The candidates' marks have the shape {candidates.shape}; the catalogue's"
+                f" {len(catalogue):,} items have one each.",
+                "Mark the items of the catalogue in its order.",
+            )
+        return candidates
+    marks = np.zeros(len(catalogue), bool)
+    marks[catalogue.numbers(as_ids(candidates))] = True
+    return marks

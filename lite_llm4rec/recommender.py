@@ -21,7 +21,7 @@ from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_changes import ItemChanges
 from lite_llm4rec.item_vectors import check_vectors
-from lite_llm4rec.lists import Recommendations, as_ids, as_lists, item_numbers
+from lite_llm4rec.lists import Candidates, Recommendations, as_ids, as_lists, as_marks, item_numbers
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import SequenceModel
 from lite_llm4rec.neighbours import compared_vectors, nearest_rows
@@ -33,8 +33,6 @@ from lite_llm4rec.run_folder import read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
 
 USERS = 1000  # that an index is made to fit
-Candidates = Sequence[Any] | npt.NDArray[np.bool_]
-
 EMPTY_HISTORY = "empty history: the most popular items"
 
 
@@ -364,23 +362,10 @@ class Recommender(ItemChanges):
     def _allowed(self, exclude: Sequence[Any], candidates: Candidates | None) -> torch.Tensor:
         allowed = torch.from_numpy(~self.retired)
         if candidates is not None:
-            allowed &= torch.from_numpy(self._marked(candidates))
+            allowed &= torch.from_numpy(as_marks(candidates, self.catalogue))
         if denied := as_ids(exclude):
             allowed[self.catalogue.numbers(denied)] = False
         return allowed
-
-    def _marked(self, candidates: Candidates) -> npt.NDArray[np.bool_]:
-        if isinstance(candidates, np.ndarray) and candidates.dtype == bool:
-            if candidates.shape != self.retired.shape:
-                raise ConfigError(
-                    f"The candidates' marks have the shape {candidates.shape}; the catalogue's"
-                    f" {len(self.retired):,} items have one each.",
-                    "Mark the items of the catalogue in its order.",
-                )
-            return candidates
-        marks = np.zeros(len(self.retired), bool)
-        marks[self.catalogue.numbers(as_ids(candidates))] = True
-        return marks
 
     def _recommendations(
         self,

@@ -103,7 +103,7 @@ def _swap(fresh: Path, path: Path) -> None:
             os.replace(path, old)
         os.replace(fresh, path)
     except BaseException:  # Ctrl-C, too: what is beside will be removed
-        if old.exists():
+        if old.exists() and not path.exists():
             os.replace(old, path)
         raise
 

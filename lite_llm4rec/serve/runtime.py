@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.lists import Recommendations
+from lite_llm4rec.lists import Candidates, Recommendations
 from lite_llm4rec.preset import Preset
-from lite_llm4rec.recommender import Candidates, Recommender
+from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.text.encoder import ItemLLM
 
 Vectors = npt.NDArray[np.float32]
