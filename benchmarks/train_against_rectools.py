@@ -233,9 +233,12 @@ def run(settings: Record, work: Path) -> dict[str, list[Record]]:
     write_data(split, work)
     names = ("SASRecModel", "FlatSASRecNet")
     with tempfile.TemporaryDirectory() as folder:
+        precisions = {"ours": "auto"}
+        if Machine("cpu").has_bf16():  # elsewhere "auto" is fp32
+            precisions["ours_fp32"] = "fp32"
         ours = {
             name: Ours(split, settings, precision, Path(folder) / name)
-            for name, precision in (("ours", "auto"), ("ours_fp32", "fp32"))
+            for name, precision in precisions.items()
         }
         theirs = {name: Theirs(python, name, work, settings) for name in names}
         try:
@@ -288,7 +291,7 @@ def main() -> None:
             {
                 "ratios": {
                     f"{mine} ÷ {name}": round(rates[mine] / rates[name], 2)
-                    for mine in ("ours", "ours_fp32")
+                    for mine in sorted({"ours", "ours_fp32"} & systems.keys())
                     for name in ("SASRecModel", "FlatSASRecNet")
                 },
                 "settings": options,

@@ -46,6 +46,9 @@ def render(root: Path) -> str:
         parts += ["## Benchmarks", _benchmarks(benchmarks)]
         parts += [_loads(record) for record in benchmarks if "resident_mb" in record]
         parts += [_soak(record) for record in benchmarks if "events_stored" in record]
+        parts += [
+            _to_98(record) for record in benchmarks if record.get("settings", {}).get("to_98")
+        ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -100,6 +103,28 @@ def _soak(record: dict[str, Any]) -> str:
     for number, part in enumerate(record["parts"], start=1):
         times = [f"{part[key]:.1f}" for key in ("p50_ms", "p95_ms", "p99_ms")]
         shown = [str(number), *times, str(part["errors"]), f"{part['resident_mb']:.0f}"]
+        lines.append(f"| {' | '.join(shown)} |")
+    return "\n".join(lines)
+
+
+def _to_98(record: dict[str, Any]) -> str:
+    """Put how long each system trained until its R@10 was nearly its best into a table."""
+    lines = [
+        f"{record['cell']}, {cell.place(record)}, validation R@10 after each epoch; at most"
+        f" {record['settings']['epochs']} epochs, seconds of training alone:",
+        "",
+        "| system | best R@10 | 98 % of it after | epochs | epochs seen | still rising |",
+        "|---" * 6 + "|",
+    ]
+    for name, system in record["systems"].items():
+        shown = [
+            name,
+            f"{system['best_recall@10']:.4f}",
+            f"{system['seconds_to_98']:.0f} s",
+            str(system["epochs_to_98"]),
+            str(len(system["seconds"])),
+            "no" if system["stopped_rising"] else "yes",
+        ]
         lines.append(f"| {' | '.join(shown)} |")
     return "\n".join(lines)
 

@@ -134,3 +134,16 @@ def test_what_was_set_otherwise_stands_beside_the_preset():
     assert rows.preset({**row, "settings": {}}) == "`sasrec/long`"
     assert rows.preset({"preset": "mine", "settings": settings}) == "`mine`"
     assert rows.preset({"preset": ""}) == ""
+
+
+def test_the_way_to_98_is_a_table_of_the_systems(tmp_path: Path):
+    system = {
+        "best_recall@10": 0.1,
+        "seconds_to_98": 61.2,
+        "epochs_to_98": 3,
+        "seconds": [20.0] * 5,
+        "stopped_rising": False,
+    }
+    details = {"settings": {"to_98": True, "epochs": 5}, "systems": {"ours": system}}
+    write_benchmark(tmp_path / "benchmarks" / "against.json", "what ÷ what", 2.0, details)
+    assert "| ours | 0.1000 | 61 s | 3 | 5 | yes |" in render(tmp_path)
