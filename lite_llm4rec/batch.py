@@ -23,6 +23,7 @@ from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.paths import flush
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.version import VERSION
+from lite_llm4rec.written_table import writer_for
 
 CHUNK = 4096  # users
 MADE_OF = "made_of.json"
@@ -73,8 +74,9 @@ def recommend_file(
         Parquet with one row per user: a user column, and one column of lists of item ids in time
         order. Ids that the catalogue does not hold are left out and counted.
     target : path
-        Parquet with one row per recommendation: user, rank, item_id, score, note. It appears when
-        all is done. A run that was killed goes on when called again in the same way.
+        Parquet or, by its name, CSV, with one row per recommendation: user, rank, item_id, score,
+        note. It appears when all is done. A run that was killed goes on when called again in the
+        same way.
     user : str, optional
         The user column's name, where it is no usual one.
     k, exclude, candidates, include_seen, device
@@ -87,7 +89,8 @@ def recommend_file(
     DataError
         When the source is no such file.
     ConfigError
-        When it is the target, too; or when an interrupted run made its lists otherwise.
+        When it is the target, too; when the target is neither Parquet nor CSV; or when an
+        interrupted run made its lists otherwise.
     """
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
@@ -96,6 +99,7 @@ def recommend_file(
         raise ConfigError(f"{target} is a folder.", "Name a file, as recommendations.parquet.")
     file = _open(source)
     columns = _columns(file, user, source)
+    open_writer = writer_for(target)
     how = {
         "k": k, "exclude": list(exclude), "include_seen": include_seen, "chunk": chunk,
         "candidates": None if candidates is None else list(candidates), "columns": columns,
@@ -120,7 +124,7 @@ def recommend_file(
                 )  # fmt: skip
                 _write(part, table)
             bar.update(len(histories))
-    written, unknown = _join(parts, target, schema)
+    written, unknown = _join(parts, target, open_writer, schema)
     _remove(parts)
     return BatchCounts(file.metadata.num_rows, written, unknown, resumed)
 
@@ -239,11 +243,11 @@ def _remove(parts: Path) -> None:
     shutil.rmtree(parts)
 
 
-def _join(parts: Path, target: Path, schema: pa.Schema) -> tuple[int, int]:
+def _join(parts: Path, target: Path, open_writer: Any, schema: pa.Schema) -> tuple[int, int]:
     """Write all parts as one file; give its number of rows, and of unknown items."""
     rows = unknown = 0
     partial = parts / "whole.part"
-    with pyarrow.parquet.ParquetWriter(partial, schema) as writer:
+    with open_writer(partial, schema) as writer:
         for part in sorted(parts.glob("*.parquet")):
             table = pyarrow.parquet.read_table(part)
             writer.write_table(table.replace_schema_metadata(None))

@@ -87,7 +87,8 @@ def nearest(name: str, known: Iterable[object]) -> str:
     'known: dropout, width'
     """
     names = [str(other) for other in known]
-    close = get_close_matches(str(name), names, n=1)
+    folded = {other.casefold(): other for other in reversed(names)}
+    close = get_close_matches(str(name).casefold(), folded, n=1)
     if close:
-        return f"did you mean '{close[0]}'?"
+        return f"did you mean '{folded[close[0]]}'?"
     return f"known: {', '.join(names[:20])}" + (", …" if len(names) > 20 else "")

@@ -32,12 +32,22 @@ def upload(folder: Path, name: str, *, private: bool, token: str | None) -> str:
     Raises
     ------
     DownloadError
-        When the Hub cannot be reached or refuses.
+        When the Hub cannot be reached or refuses, or has a public repository of that name where a
+        private one is asked for.
     """
     hub = _hub()
     api = hub.HfApi(token=token)
     try:
         repository = api.create_repo(name, private=private, exist_ok=True)
+        shown = private and not api.repo_info(repository.repo_id).private
+    except Exception as error:  # as in `download`
+        raise _refused(name, error) from error
+    if shown:
+        raise DownloadError(
+            f"The repository '{name}' is there already, and public.",
+            "Make it private in its settings, or push without private=True.",
+        )
+    try:
         api.upload_folder(
             repo_id=repository.repo_id,
             folder_path=folder,
@@ -45,11 +55,15 @@ def upload(folder: Path, name: str, *, private: bool, token: str | None) -> str:
             delete_patterns="*",  # what an earlier run had and this one has not, as an index
         )
     except Exception as error:  # as in `download`
-        raise DownloadError(
-            f"The Hub did not take '{name}': {_first_line(error)}",
-            "Check the network and that you are logged in: hf auth login",
-        ) from error
+        raise _refused(name, error) from error
     return str(repository)
+
+
+def _refused(name: str, error: Exception) -> DownloadError:
+    return DownloadError(
+        f"The Hub did not take '{name}': {_first_line(error)}",
+        "Check the network and that you are logged in: hf auth login",
+    )
 
 
 def _hub() -> Any:

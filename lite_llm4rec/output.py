@@ -4,15 +4,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lite_llm4rec.card import METRIC_ORDER, shown_metrics
 from lite_llm4rec.data.doctor import Report
 from lite_llm4rec.evaluate import Evaluation, Protocol
 from lite_llm4rec.lists import Recommendations
 from lite_llm4rec.models import title
+from lite_llm4rec.written_table import writer_for
 
 SHORT = {
     "recall@10": "R@10",
@@ -26,18 +27,28 @@ COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
 
 def show_report(console: Console, report: Report) -> None:
     """Show a doctor's report: facts, then findings with their remedies."""
-    facts = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    facts = _grid()
     for name, value in report.facts:
         facts.add_row(name, value)
     console.print(facts)
+    findings = _grid()
     for finding in report.findings:
-        colour = COLOURS[finding.severity]
-        console.print(f"\n[{colour}]{finding.severity}[/{colour}]", end=" ")
-        console.print(finding.message, markup=False, highlight=False)
+        severity = Text(finding.severity, COLOURS[finding.severity])
+        findings.add_row()
+        findings.add_row(severity, Text(finding.message))
         if finding.remedy:
-            console.print(f"  What to do: {finding.remedy}", markup=False, highlight=False)
+            findings.add_row("", Text(f"What to do: {finding.remedy}"))
+    console.print(findings)
     count = sum(finding.severity == "error" for finding in report.findings)
     console.print(f"\n{'Ready to train.' if report.ok else f'{count} to mend before training.'}")
+
+
+def show_presets(console: Console, presets: dict[str, str]) -> None:
+    """List presets with what each says of itself."""
+    table = _grid()
+    for name, about in presets.items():
+        table.add_row(name, Text(about))
+    console.print(table)
 
 
 def show_results(
@@ -182,10 +193,25 @@ def show_run(
         show_results(console, protocol, [(protocol.part, evaluation["metrics"])])
 
 
+def _grid() -> Table:
+    """Make a table of names and texts; a text that is too long goes on below itself."""
+    table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
 def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
-    """Write recommendations to a Parquet file as they come; return the number of rows."""
+    """Write recommendations to a file as they come; return the number of rows.
+
+    Raises
+    ------
+    ConfigError
+        When it is to be neither Parquet nor CSV.
+    """
+    open_writer = writer_for(path)
     partial = path.with_name(f"{path.name}.part")
-    rows, writer, empty = 0, None, Recommendations.join([]).to_table()
+    rows, writer, schema, empty = 0, None, None, Recommendations.join([]).to_table()
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         for part in stream:
@@ -193,10 +219,10 @@ def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
             if table.num_rows == 0:  # it has no types
                 empty = table
                 continue
-            writer = writer or pyarrow.parquet.ParquetWriter(partial, table.schema)
-            writer.write_table(table.cast(writer.schema))
+            writer, schema = writer or open_writer(partial, table.schema), schema or table.schema
+            writer.write_table(table.cast(schema))
             rows += table.num_rows
-        writer = writer or pyarrow.parquet.ParquetWriter(partial, empty.schema)
+        writer = writer or open_writer(partial, empty.schema)
         writer.close()
         partial.replace(path)
     finally:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from importlib.resources import files
+from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
@@ -174,6 +175,12 @@ def preset_text(name: str) -> str:
     if name not in names:
         raise ConfigError(f"No preset '{name}'.", nearest(name, names))
     return (files("lite_llm4rec") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
+
+
+def preset_about(name: str) -> str:
+    """Return the first sentence of what a preset's file says of itself."""
+    lines = takewhile(lambda line: line.startswith("#"), preset_text(name).splitlines())
+    return " ".join(line.lstrip("# ") for line in lines).partition(". ")[0].rstrip(".")
 
 
 def load_preset(name: str, assignments: list[str] | None = None, seed: int | None = None) -> Preset:

@@ -16,7 +16,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
-from lite_llm4rec.errors import ConfigError, nearest
+from lite_llm4rec.errors import ConfigError, DataError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_changes import ItemChanges
@@ -92,6 +92,11 @@ class Recommender(ItemChanges):
         ------
         DataError, ConfigError, DownloadError, TrainingError
         """
+        if not isinstance(dataset, Dataset):
+            raise DataError(
+                f"fit takes a Dataset, not a {type(dataset).__name__}.",
+                "Dataset.from_tables(interactions, items) makes one; sources.load(name) too.",
+            )
         if max_seconds is not None and max_seconds <= 0:
             raise ConfigError(
                 f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none."

@@ -55,8 +55,10 @@ _TAKE_ANOTHER = "Copy or train it again."
 def replacing(path: Path) -> Iterator[Path]:
     """Give a new folder beside `path` that takes its place when all went well.
 
-    A crash leaves the old folder or the new one, never half.
+    A crash leaves the old folder or the new one, never half. A link stays one: what it points at
+    is replaced.
     """
+    path = path.resolve() if path.is_symlink() else path
     check_replaceable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,7 +15,7 @@ import torch
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import (
@@ -119,19 +119,24 @@ def train_run(
     state = out.with_name(f"{out.name}.training")
     _claim(state, _settings(dataset, preset, vectors, init_from), restart)
     split = preset_split(preset, dataset)
-    recommender = Recommender.fit(
-        dataset,
-        preset,
-        init_from=init_from,
-        split=split,
-        vectors=vectors,
-        folder=state,
-        device=device,
-        devices=devices,
-        progress=progress,
-        max_seconds=max_seconds,
-        measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
-    )
+    try:
+        recommender = Recommender.fit(
+            dataset,
+            preset,
+            init_from=init_from,
+            split=split,
+            vectors=vectors,
+            folder=state,
+            device=device,
+            devices=devices,
+            progress=progress,
+            max_seconds=max_seconds,
+            measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
+        )
+    except LiteLLM4RecError:
+        if not _has_learnt(state) and is_main_process():  # refused: there is nothing to go on from
+            shutil.rmtree(state)
+        raise
     where = Machine(device, devices).name()
     recommender.evaluate(dataset, split, "valid", device=where)
     evaluation = recommender.evaluate(dataset, split, "test", device=where)
@@ -190,8 +195,7 @@ def _claim(state: Path, wanted: dict[str, Any], restart: bool) -> None:
     mark = state / "settings.json"
     if restart and state.exists() and is_main_process():
         shutil.rmtree(state)
-    trained = any(state.rglob("*.ckpt")) or any(state.rglob("*.safetensors"))
-    if mark.is_file() and trained:
+    if mark.is_file() and _has_learnt(state):
         found = json.loads(mark.read_text(encoding="utf-8"))
         if found != wanted:
             raise ConfigError(
@@ -205,6 +209,10 @@ def _claim(state: Path, wanted: dict[str, Any], restart: bool) -> None:
         partial = mark.with_suffix(".part")
         partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
         os.replace(partial, mark)
+
+
+def _has_learnt(state: Path) -> bool:
+    return any(state.rglob("*.ckpt")) or any(state.rglob("*.safetensors"))
 
 
 def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
@@ -79,6 +80,18 @@ def test_it_gives_what_recommend_gives(recommender, source, tmp_path):
     np.testing.assert_allclose(found["score"], expected["score"], atol=1e-6)
     assert found["note"].to_pylist()[21:24] == [EMPTY_HISTORY] * 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.parquet", "users.parquet"]
+
+
+def test_a_csv_holds_the_same(recommender, source, tmp_path):
+    batch(recommender, source, tmp_path / "out.csv")
+    batch(recommender, source, tmp_path / "out.parquet")
+    found = pyarrow.csv.read_csv(tmp_path / "out.csv")
+    expected = pyarrow.parquet.read_table(tmp_path / "out.parquet")
+    for name in ("user", "rank", "item_id", "note"):
+        assert found[name].to_pylist() == expected[name].to_pylist()
+    with pytest.raises(ConfigError, match="Parquet or CSV"):
+        batch(recommender, source, tmp_path / "out.xlsx")
+    assert not (tmp_path / "out.xlsx.parts").exists()
 
 
 def test_no_more_than_a_chunk_is_held_whatever_the_row_groups(

@@ -61,6 +61,7 @@ def test_errors_cross_process_borders(error: LiteLLM4RecError) -> None:
         ("zzz", ["a", "b"], "known: a, b"),
         ("zzz", [], "known: "),
         (3, [30, 41], "did you mean '30'?"),
+        ("HEAT", ["Casino", "Heat"], "did you mean 'Heat'?"),
     ],
 )
 def test_nearest(name: str, known: list[object], expected: str) -> None:

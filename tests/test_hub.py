@@ -160,6 +160,28 @@ class Repository(str):
     repo_id = "acme/run"
 
 
+def describe(monkeypatch: pytest.MonkeyPatch, private: bool) -> None:
+    found = SimpleNamespace(private=private)
+    monkeypatch.setattr(huggingface_hub.HfApi, "repo_info", lambda self, repo_id: found)
+
+
+def test_what_is_private_is_not_pushed_where_all_can_see_it(
+    recommender: Recommender, monkeypatch: pytest.MonkeyPatch
+):
+    calls: list[str] = []
+    create = lambda self, name, **options: Repository(f"https://hub/{name}")  # noqa: E731
+    monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create)
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "upload_folder", lambda self, **what: calls.append(what["repo_id"])
+    )
+    describe(monkeypatch, private=False)
+    with pytest.raises(DownloadError, match="is there already, and public"):
+        recommender.push_to_hub("acme/run", private=True)
+    assert not calls
+    recommender.push_to_hub("acme/run")
+    assert calls == ["acme/run"]
+
+
 @pytest.mark.parametrize("loaded", [False, True])
 def test_what_is_pushed_is_a_whole_run_folder(
     loaded: bool, recommender: Recommender, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -182,6 +204,7 @@ def test_what_is_pushed_is_a_whole_run_folder(
 
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create)
     monkeypatch.setattr(huggingface_hub.HfApi, "upload_folder", upload)
+    describe(monkeypatch, private=True)
     pushed = Recommender.load(expected) if loaded else recommender
     address = pushed.push_to_hub("acme/run", private=True, token="made-up")
     assert address == "https://hub/acme/run"

@@ -1,13 +1,18 @@
 import io
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.csv
 import pyarrow.parquet as pq
+import pytest
 from rich.console import Console
 
 from lite_llm4rec.card import METRIC_ORDER
+from lite_llm4rec.data.doctor_report import Finding, Report
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Protocol
 from lite_llm4rec.lists import Recommendations
-from lite_llm4rec.output import show_results, show_run, write_stream
+from lite_llm4rec.output import show_report, show_results, show_run, write_stream
 
 
 def test_results_fit_a_narrow_terminal():
@@ -44,6 +49,32 @@ def test_a_stage_that_was_not_measured_is_shown_by_what_it_cost():
     assert "S3-Rec, 20 items, history ≤ 50" in out.getvalue()
     assert "pretrain stage: 3 epochs, 2 s\n" in out.getvalue()
     assert "vector stage: 4 epochs, 5 s, valid recall@10 0.5000\n" in out.getvalue()
+
+
+def test_lists_are_written_as_their_file_is_called(tmp_path: Path):
+    one = Recommendations(None, [[7, 8]], [["Seven", "A, B"]], [[0.5, 0.25]], [""])
+    assert write_stream(iter([one, one]), tmp_path / "new" / "lists.csv") == 4
+    expected = pa.concat_tables([one.to_table()] * 2).drop_columns("note")
+    found = pa.csv.read_csv(tmp_path / "new" / "lists.csv")
+    assert found.drop_columns("note").to_pylist() == expected.to_pylist()
+    with pytest.raises(ConfigError, match=r"Parquet or CSV[\s\S]*lists.parquet, or lists.csv"):
+        write_stream(iter([one]), tmp_path / "lists.txt")
+    assert not (tmp_path / "lists.txt").exists()
+
+
+def test_a_report_fits_a_narrow_terminal_and_cuts_nothing():
+    finding = Finding("warning", "code", "Some [users] are odd. " * 9, "Look at them. " * 9)
+    out = io.StringIO()
+    console = Console(file=out, width=80)
+    show_report(console, Report([("sequences_sha256", "0123456789abcdef" * 4)], [finding]))
+    lines = out.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    told = " ".join(out.getvalue().split())
+    assert " ".join(finding.message.split()) in told
+    assert f"What to do: {finding.remedy.strip()}" in told
+    assert "0123456789abcdef" * 4 in told.replace(" ", "")
+    beside = [line for line in lines if "odd" in line][1:]
+    assert beside and all(line.startswith("         ") for line in beside)
 
 
 def test_lists_without_items_are_written_too(tmp_path: Path):

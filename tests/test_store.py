@@ -216,6 +216,17 @@ def test_saving_replaces_a_run_folder_whole(small: Path, trained: Recommender, s
     assert list(small.parent.iterdir()) == [small]
 
 
+def test_through_a_link_the_run_that_it_names_is_replaced(small: Path, trained: Recommender):
+    link = small.parent / "current"
+    link.symlink_to(small.name)
+    Recommender.load(trained.save(link)).retire_items(["i03"])
+    again = Recommender.load(link)
+    again.retire_items(["i04"])
+    again.save(link)
+    assert link.is_symlink() and Recommender.load(small).retired.sum() == 1
+    assert sorted(small.parent.iterdir()) == sorted([link, small])
+
+
 def test_what_a_run_folder_holds_besides_is_not_lost(small: Path, trained: Recommender):
     (small / "notes.txt").write_text("work of years")
     with pytest.raises(StoreError, match=r"holds notes.txt, which is not a run's[\s\S]*Move that"):

@@ -11,7 +11,7 @@ import pytest
 from lite_llm4rec import stages, store
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
-from lite_llm4rec.errors import ConfigError, Interrupted, StoreError
+from lite_llm4rec.errors import ConfigError, Interrupted, LiteLLM4RecError, StoreError
 from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
@@ -118,6 +118,13 @@ def test_a_run_that_was_stopped_before_it_learnt_anything_stands_in_nobodys_way(
     interrupt(monkeypatch, small_ring, other, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"preset\.seed was 5 and is 0 now"):
         run(small_ring, preset, tmp_path / "run")
+
+
+def test_a_refused_training_leaves_nothing(small_ring: Dataset, preset: Preset, tmp_path: Path):
+    two = np.ones((2, 16), np.float32)  # of more items
+    with pytest.raises(LiteLLM4RecError):
+        train_run(small_ring, preset, tmp_path / "run", vectors=two, progress=False)
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_settings_of_a_run_are_written_whole_or_not_at_all(

@@ -42,7 +42,7 @@ def recommend(
     out: Annotated[
         Path | None,
         typer.Option(
-            "--out", "--output", help="Write to this Parquet instead of printing; streamed."
+            "--out", "--output", help="Write to this file, .parquet or .csv, instead of printing."
         ),
     ] = None,
     device: option.Device = "cpu",
@@ -69,13 +69,13 @@ def recommend(
         )  # fmt: skip
         print_json(asdict(counts)) if as_json else console.print(_told(counts, out))
         return
+    if bool(history) + bool(title) + (interactions is not None) != 1:
+        raise LiteLLM4RecError(
+            "Name histories in one way.", "--history ID,ID, or --title WORDS, or --interactions"
+        )
     histories: Any = [_ids(line) for line in history or []]
     if title:
-        histories.append([recommender.find(words) for words in title])
-    if bool(histories) == (interactions is not None):
-        raise LiteLLM4RecError(
-            "Name histories in one way.", "--history ID,ID and --title WORDS, or --interactions"
-        )
+        histories = [[recommender.find(words) for words in title]]
     if interactions is not None:
         histories = Interactions.from_table(
             interactions, user=user, item=item, time=time, known=recommender.catalogue.ids
@@ -161,13 +161,16 @@ def info(
 ) -> None:
     """Show what a run folder holds, a preset's file, or which presets there are."""
     from lite_llm4rec.config import to_dict
-    from lite_llm4rec.output import show_run
-    from lite_llm4rec.preset import load_preset, preset_names, preset_text
+    from lite_llm4rec.output import show_presets, show_run
+    from lite_llm4rec.preset import load_preset, preset_about, preset_names, preset_text
     from lite_llm4rec.store import read_config, read_metrics
 
     if run is None:
         names = preset_names()
-        print_json(names) if as_json else console.print("Presets:\n  " + "\n  ".join(names))
+        if as_json:
+            print_json(names)
+        else:
+            show_presets(console, {name: preset_about(name) for name in names})
     elif Path(run).is_dir():
         config, metrics = read_config(Path(run)), read_metrics(Path(run))
         if as_json:

@@ -14,7 +14,7 @@ def demo(
     out: Annotated[Path, typer.Option(help="Folder for the tables and the run.")] = Path(
         "runs/demo"
     ),
-    users: Annotated[int, typer.Option(help="How many users to make up.")] = 3000,
+    users: Annotated[int, typer.Option(min=20, help="How many users to make up.")] = 3000,
     seed: option.Seed = 0,
     threads: option.Threads = None,
     as_json: option.Json = False,

@@ -40,8 +40,9 @@ AMAZON_REVIEW = pa.schema(
 )
 AMAZON_META = ["asin", "title", "brand", "categories"]
 NOT_UTF_8 = 'Save the file as UTF-8 (in Excel: "CSV UTF-8").'
+SEPARATORS = ",;\t|"  # of a .csv, the first that its header has
 SCANNED, LONGEST = 2**26, 64  # bytes looked through at once; of a value with leading zeros
-_ZEROS_IN_FRONT = re.compile(rb'[,\t\n"]-?0\d+(?:["\r\n\t,]|$)')
+_ZEROS_IN_FRONT = re.compile(rb'[,;|\t\n"]-?0\d+(?:["\r\n\t,;|]|$)')
 
 
 def read_table(source: Any) -> pa.Table:
@@ -156,7 +157,10 @@ def _read_parquet(path: Path) -> pa.Table:
 
 
 def _read_csv(path: Path) -> pa.Table:
-    return _read_separated(path, pa.csv.ParseOptions(newlines_in_values=True))
+    with _open(path) as file:
+        header = file.readline().decode("utf-8", errors="replace")
+    separator = next((mark for mark in SEPARATORS if mark in header), ",")
+    return _read_separated(path, pa.csv.ParseOptions(delimiter=separator, newlines_in_values=True))
 
 
 def _read_tsv(path: Path) -> pa.Table:

@@ -139,7 +139,10 @@ def tables(
         close = nearest(name, SOURCES)
         raise DataError(
             f"There is no data set named '{name}'; there are {', '.join(SOURCES)}.",
-            close if close.startswith("did") else "Choose one of these, or use your own tables.",
+            close
+            if close.startswith("did")
+            else "Choose one of these, or use your own tables: --interactions and --items; a folder"
+            " that `prepare` made must be there.",
         )
     source = SOURCES[name]
     return _in_root(source, root) or source.read(_fetched(source, cache))

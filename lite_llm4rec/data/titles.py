@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 
 from lite_llm4rec.errors import UnknownItemError, nearest
 
@@ -32,18 +33,24 @@ def find_title(titles: Sequence[str], words: str) -> int:
     """
     wanted = plain_title(words)
     plain = [plain_title(title) for title in titles]
-    for matches in (
-        [place for place, title in enumerate(titles) if title.lower() == words.strip().lower()],
-        [place for place, title in enumerate(plain) if title == wanted],
-        [place for place, title in enumerate(plain) if wanted in title],
+    same = words.strip().lower()
+    for matches, relation in (
+        ([place for place, title in enumerate(titles) if title.lower() == same], "is the title"),
+        ([place for place, title in enumerate(plain) if title == wanted], "is the title"),
+        ([place for place, title in enumerate(plain) if wanted in title], "is in the titles"),
     ):
         if len(matches) == 1:
             return matches[0]
         if matches:
             shown = "; ".join(titles[place] for place in matches[:5])
             raise UnknownItemError(
-                f"'{words}' is the title of {len(matches)} items: {shown}"
+                f"'{words}' {relation} of {len(matches)} items: {shown}"
                 + ("…" if len(matches) > 5 else "."),
                 "Give the whole title, its year included, or the item's id.",
             )
-    raise UnknownItemError(f"No title contains '{words}'.", nearest(wanted, plain))
+    close = get_close_matches(wanted, plain, n=1)
+    names = [titles[plain.index(close[0])]] if close else titles
+    raise UnknownItemError(
+        f"No title contains '{words}'.",
+        f"did you mean '{names[0]}'?" if close else nearest(words, names),
+    )

@@ -3,16 +3,15 @@
 import asyncio
 import signal
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import FileResponse, JSONResponse
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
-from fastapi.staticfiles import StaticFiles
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
@@ -74,9 +73,17 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(
         Gate, metrics=service_metrics, keys=settings.keys, local_only=settings.local_only
     )
-    if (PAGE / "index.html").is_file():
-        app.mount("/", StaticFiles(directory=PAGE, html=True), name="page")
+    for file in PAGE.iterdir():  # by name: a mount at "/" would answer a wrong method with 404
+        path = "/" if file.name == "index.html" else f"/{file.name}"
+        app.add_route(path, _sender(file), methods=["GET"], include_in_schema=False)
     return app
+
+
+def _sender(file: Path) -> Callable[[Request], Awaitable[FileResponse]]:
+    async def send(_: Request) -> FileResponse:
+        return FileResponse(file)
+
+    return send
 
 
 async def check_key(
@@ -127,7 +134,8 @@ async def _refuse(_: Request, error: Any) -> JSONResponse:
 async def _refuse_mistakes(_: Request, error: Any) -> JSONResponse:
     """Name the first mistakes, without what came in: it may be large, or secret."""
     found = [
-        f"{'.'.join(str(part)[:100] for part in mistake['loc'][:8])}: {mistake['msg'][:300]}"
+        f"{'.'.join(str(part)[:100] for part in mistake['loc'][:8])}:"
+        f" {mistake['msg'].removeprefix('Value error, ')[:300]}"
         for mistake in error.errors()[:SHOWN]
     ]
     return _answer(Problem("; ".join(found), "See /docs for what may be sent."))

@@ -47,6 +47,29 @@ def texts_of(requests: Sequence[RecommendRequest], served: Served) -> list[str]:
     return texts
 
 
+def all_asked(
+    requests: Sequence[RecommendRequest],
+    served: Served,
+    stored: Mapping[str, list[str]],
+    texts: Texts,
+) -> list[Asked]:
+    """Translate requests as `as_asked` does; of several, the one that is wrong is named.
+
+    Raises
+    ------
+    DataError
+    """
+    asked = []
+    for place, request in enumerate(requests):
+        try:
+            asked.append(as_asked(request, served, stored, texts))
+        except DataError as error:
+            if len(requests) == 1:
+                raise
+            raise type(error)(f"requests.{place}: {error.problem}", error.remedy) from error
+    return asked
+
+
 def as_asked(
     request: RecommendRequest,
     served: Served,

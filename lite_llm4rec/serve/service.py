@@ -13,7 +13,7 @@ from sqlalchemy import Engine, exc
 from lite_llm4rec.errors import LiteLLM4RecError, StoreError
 from lite_llm4rec.serve import changes as catalogue_log
 from lite_llm4rec.serve import events, schemas
-from lite_llm4rec.serve.asking import Texts, as_asked, texts_of
+from lite_llm4rec.serve.asking import Texts, all_asked, texts_of
 from lite_llm4rec.serve.batcher import Batcher
 from lite_llm4rec.serve.changes import Change
 from lite_llm4rec.serve.logs import log
@@ -150,7 +150,7 @@ class Service:
         )
         known: Texts = dict(zip(texts, vectors, strict=True))
         of_user = dict(zip(users, stored, strict=True))
-        return [as_asked(one, served, of_user, known) for one in requests]
+        return all_asked(requests, served, of_user, known)
 
     async def near(
         self, served: Served, encoder: TextEncoder, text: str, k: int

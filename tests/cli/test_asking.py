@@ -71,6 +71,9 @@ def test_recommend_that_cannot_work(folder: Path, world: World, tmp_path: Path):
     assert_refused(run("recommend", folder), "in one way")
     both = run("recommend", folder, "--history", "i01", "--interactions", "log.csv")
     assert_refused(both, "in one way")
+    assert_refused(run("recommend", folder, "--history", "i01", "--title", "i02"), "in one way")
+    text = run("recommend", folder, "--history", "i01", "--out", tmp_path / "lists.txt")
+    assert_refused(text, "Parquet or CSV")
     assert_refused(run("recommend", folder, "--history", "i03", "--k", 0), "k must be at least 1")
     for no_run in (tmp_path, tmp_path / "none"):
         assert_refused(run("recommend", no_run, "--history", "i03"), "is not a run folder")

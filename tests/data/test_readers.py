@@ -311,3 +311,15 @@ def test_two_columns_of_one_name_are_refused() -> None:
     table = pa.table([pa.array([1]), pa.array([2])], names=["item_id", "item_id"])
     with pytest.raises(DataError, match="Two columns are called 'item_id'"):
         read_table(table)
+
+
+@pytest.mark.parametrize("separator", [";", "\t", "|", ","])
+def test_the_header_tells_what_separates_the_values(tmp_path: Path, separator: str) -> None:
+    rows = [["user", "item", "time"], ["u1", "007", "3"], ["u2", '"a;b|c"', "4"]]
+    path = tmp_path / "log.csv"
+    path.write_text("\n".join(separator.join(row) for row in rows) + "\n", encoding="utf-8")
+    expected = [
+        {"user": "u1", "item": "007", "time": 3},
+        {"user": "u2", "item": "a;b|c", "time": 4},
+    ]
+    assert read_table(path).to_pylist() == expected

@@ -44,14 +44,16 @@ def test_titles_as_people_type_them(words: str, place: int | None):
 def test_several_matches_are_named():
     with pytest.raises(UnknownItemError, match=r"'heat' is the title of 2 items: Heat \(1995\); H"):
         find_title(TITLES, "heat")
-    with pytest.raises(UnknownItemError, match="is the title of 2 items: Toy Story"):
+    with pytest.raises(UnknownItemError, match="is in the titles of 2 items: Toy Story"):
         find_title(TITLES, "story")
     with pytest.raises(UnknownItemError, match=r"of 9 items: x; x; x; x; x…[\s\S]*item's id"):
         find_title(["x"] * 9, "x")
 
 
 def test_no_match_suggests_the_nearest():
-    with pytest.raises(UnknownItemError, match=r"No title contains 'matrx'[\s\S]*'the matrix'"):
+    with pytest.raises(
+        UnknownItemError, match=r"No title contains 'matrx'[\s\S]*'Matrix, The \(1999\)'"
+    ):
         find_title(TITLES, "matrx")
 
 

@@ -80,6 +80,25 @@ def test_a_run_with_an_index_is_served_by_it(
         assert "i20" in whole
 
 
+def test_of_a_batch_the_wrong_request_is_named(asking: TestClient):
+    requests = [{"history": ["i03"]}, {"history": ["i03"]}, {"history": ["nobody's"]}]
+    refused = asking.post("/recommend/batch", json={"requests": requests})
+    assert refused.status_code == 422
+    assert refused.json()["detail"].startswith("requests.2: The catalogue does not hold")
+    both = {"requests": [{"history": ["i03"]}, {"history": [], "user": "u1"}]}
+    detail = asking.post("/recommend/batch", json=both).json()["detail"]
+    assert detail == "body.requests.1: give a history or a user, one of the two"
+
+
+def test_a_wrong_method_is_told(asking: TestClient):
+    refused = asking.get("/recommend")
+    assert (refused.status_code, refused.headers["allow"]) == (405, "POST")
+    assert asking.post("/").status_code == 405
+    for path, kind in (("/", "html"), ("/page.js", "javascript"), ("/page.css", "css")):
+        assert kind in asking.get(path).headers["content-type"]
+    assert asking.get("/nothing").status_code == 404
+
+
 def test_requests_in_a_batch_each_keep_their_own_wishes(asking: TestClient):
     requests = [
         {"history": HISTORY, "k": 3},
