@@ -12,6 +12,7 @@ import numpy.typing as npt
 import torch
 
 from lite_llm4rec import hub
+from lite_llm4rec.compiled import BATCHES, FixedShapes
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
@@ -23,7 +24,7 @@ from lite_llm4rec.item_changes import ItemChanges
 from lite_llm4rec.item_vectors import check_vectors
 from lite_llm4rec.lists import Candidates, Recommendations, as_ids, as_lists, as_marks, item_numbers
 from lite_llm4rec.machine import Machine
-from lite_llm4rec.models import SequenceModel
+from lite_llm4rec.models import EncoderModel, SequenceModel
 from lite_llm4rec.neighbours import compared_vectors, nearest_rows
 from lite_llm4rec.own_split import as_numbered, learnt_targets
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
@@ -301,6 +302,29 @@ class Recommender(ItemChanges):
         users = encode_cases(self.model.cpu(), sample.items, sample.cases, "cpu")
         self.index = Index.build(self.model.item_matrix(), users, recall)
         return self.index.facts
+
+    def compile(self, batches: Sequence[int] = BATCHES) -> None:
+        """Encode histories at a few fixed shapes from now on, which a GPU runs as CUDA graphs.
+
+        The first call at each shape takes a minute or so, and all calls must come from one thread.
+        It pays for small batches on a GPU (`device="cuda"`); on a CPU take `export`.
+
+        Parameters
+        ----------
+        batches : sequence of int
+            The batch sizes; others are padded to the next, or cut.
+
+        Raises
+        ------
+        ConfigError
+            When the model has no encoder of item vectors.
+        """
+        if not isinstance(self.model, EncoderModel):
+            raise ConfigError(
+                f"A {self.preset.model.kind} model has no encoder of item vectors to compile.",
+                "Ask it as it is.",
+            )
+        self.model.compiled = FixedShapes(self.model.encode, self.model.history_length, batches)
 
     def save(self, path: str | Path) -> Path:
         """Write the run folder, whole or not at all; an older one at `path` is replaced."""

@@ -1,7 +1,7 @@
 """What a model must offer."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -134,7 +134,15 @@ class SequenceModel(RankingModel):
 
 
 class EncoderModel(SequenceModel):
-    """A model that knows a history by its items' vectors; its encoder can be exported."""
+    """A model that knows a history by its items' vectors; its encoder can be exported.
+
+    Attributes
+    ----------
+    compiled : callable, optional
+        What `user_vectors` encodes by in place of `encode`; see `compiled.FixedShapes`.
+    """
+
+    compiled: Callable[[torch.Tensor, torch.Tensor], torch.Tensor] | None = None
 
     @abstractmethod
     def input_vectors(self, items: torch.Tensor) -> torch.Tensor:
@@ -159,7 +167,8 @@ class EncoderModel(SequenceModel):
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Look the items up and encode them, (batch, dim)."""
-        return self.encode(self.input_vectors(items), mask)
+        encode = self.compiled or self.encode
+        return encode(self.input_vectors(items), mask)
 
 
 class EveryPositionModel(EncoderModel):
