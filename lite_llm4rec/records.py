@@ -99,6 +99,11 @@ def write_values(path: Path, values: dict[str, Any], details: dict[str, Any]) ->
     _write(path, record)
 
 
+def add_to_record(path: Path, values: dict[str, Any]) -> None:
+    """Add to a record that was written."""
+    _write(path, {**json.loads(path.read_text(encoding="utf-8")), **values})
+
+
 def read_benchmarks(root: Path) -> list[dict[str, Any]]:
     """Read the benchmarks under a folder of results, in the order of their names."""
     return read_folder(root / BENCHMARKS)

@@ -1,6 +1,5 @@
 """What a trained system that writes ids was asked and what it wrote, for a reader's own eyes."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from lite_llm4rec.models import GenerativeRec
 from lite_llm4rec.models.id_text import Prompts
 from lite_llm4rec.rank_generated import OUTPUTS
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.records import add_to_record
 
 USERS = 4
 SHOWN = 6  # of each user's outputs
@@ -23,9 +23,7 @@ def add_samples(record: Path, folder: Path, dataset: Dataset) -> None:
     """Put samples of what the model in a run folder writes for test users into its record."""
     model = Recommender.load(folder).model
     if isinstance(model, GenerativeRec):
-        values = json.loads(record.read_text(encoding="utf-8"))
-        values["samples"] = samples(model.eval(), dataset)
-        record.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+        add_to_record(record, {"samples": samples(model.eval(), dataset)})
 
 
 def samples(model: GenerativeRec, dataset: Dataset) -> list[dict[str, Any]]:
