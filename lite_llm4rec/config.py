@@ -189,3 +189,18 @@ def _name(option: Any) -> str:
     if typing.get_origin(option) is typing.Literal:
         return " or ".join(repr(choice) for choice in typing.get_args(option))
     return "nothing" if option is type(None) else getattr(option, "__name__", str(option))
+
+
+def difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
+    """Name the first setting that differs; empty where none does.
+
+    >>> difference({"model": {"width": 64}}, {"model": {"width": 128}})
+    'model.width was 64 and is 128 now'
+    """
+    for key in {**wanted, **found}:
+        old, new = found.get(key), wanted.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            return difference(old, new, f"{prefix}{key}.")
+        if old != new:
+            return f"{prefix}{key} was {old!r} and is {new!r} now"
+    return ""

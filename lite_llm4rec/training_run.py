@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lite_llm4rec.config import to_dict
+from lite_llm4rec.config import difference, to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
@@ -200,7 +200,7 @@ def _claim(state: Path, wanted: dict[str, Any], restart: bool) -> None:
         if found != wanted:
             raise ConfigError(
                 f"{state} holds an interrupted run with other settings:"
-                f" {_difference(found, wanted)}.",
+                f" {difference(found, wanted)}.",
                 "Run it again with its own settings, name another --out, or give it up: --restart",
             )
         return
@@ -213,17 +213,6 @@ def _claim(state: Path, wanted: dict[str, Any], restart: bool) -> None:
 
 def _has_learnt(state: Path) -> bool:
     return any(state.rglob("*.ckpt")) or any(state.rglob("*.safetensors"))
-
-
-def _difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") -> str:
-    """Name the first setting that differs."""
-    for key in {**wanted, **found}:
-        old, new = found.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict) and old != new:
-            return _difference(old, new, f"{prefix}{key}.")
-        if old != new:
-            return f"{prefix}{key} was {old!r} and is {new!r} now"
-    return "nothing"
 
 
 def _record(path: Path, run: TrainingRun, preset: Preset, details: dict[str, Any]) -> None:

@@ -7,9 +7,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from lite_llm4rec.config import difference, to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sources import load
 from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
+from lite_llm4rec.preset import preset_from_dict
 
 
 class NotHereError(LiteLLM4RecError):
@@ -90,6 +92,8 @@ class Cell:
         The paper's numbers for it, by name.
     gpu : bool
         Whether it is too large for a CPU.
+    settings : callable, optional
+        Tells the settings that it would be trained with on a `Bench`, as its record has them.
     """
 
     exhibit: str
@@ -99,6 +103,7 @@ class Cell:
     seed: int | None = None
     paper: dict[str, float] = field(default_factory=dict)
     gpu: bool = False
+    settings: Callable[["Cell", Bench], dict[str, Any]] | None = None
 
     @property
     def name(self) -> str:
@@ -116,18 +121,29 @@ class Cell:
         return path.is_file() and "missing" not in json.loads(path.read_text(encoding="utf-8"))
 
     def otherwise(self, bench: Bench) -> str:
-        """Say of a cell that is done how its training was cut, if this bench gives another time."""
+        """Say of a cell that is done what would be otherwise if it were measured now."""
         record = json.loads(self.record(bench).read_text(encoding="utf-8"))
-        if not is_cut(record) or record["budget"] == bench.budget:
-            return ""
+        found = []
+        if is_cut(record) and record["budget"] != bench.budget:
+            found.append(f"cut at {record['budget'] / 60:.3g} min")
+        if self.settings is not None and "settings" in record:
+            old, new = _whole(record["settings"]), _whole(self.settings(self, bench))
+            found += [change for change in [difference(old, new)] if change]
         return (
-            f", cut at {record['budget'] / 60:.3g} min; to give it another time, delete"
-            f" {self.record(bench)}"
+            f", {'; '.join(found)}; to measure it anew, delete {self.record(bench)}"
+            if found
+            else ""
         )
 
     def about(self) -> dict[str, Any]:
         """What every record of the paper's cells says besides."""
         return {"dataset": self.data, "row": self.row, "paper": self.paper}
+
+
+def _whole(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the settings that an older version did not have."""
+    whole: dict[str, Any] = json.loads(json.dumps(to_dict(preset_from_dict(settings))))
+    return whole
 
 
 def is_cut(record: Mapping[str, Any]) -> bool:

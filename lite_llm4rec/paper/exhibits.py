@@ -36,6 +36,7 @@ from lite_llm4rec.paper.systems import (
     TWICE,
     Published,
     System,
+    settings_of,
     train_system,
 )
 from lite_llm4rec.preset import families, load_preset
@@ -268,6 +269,9 @@ def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -
     for system in systems:
         paper = dict(system.published.get(data, {}))
         work = partial(train_system, system)
-        named = partial(Cell, exhibit, data, system.row, work, paper=paper, gpu=system.gpu)
+        settings = partial(settings_of, system)
+        named = partial(
+            Cell, exhibit, data, system.row, work, paper=paper, gpu=system.gpu, settings=settings
+        )
         found += [named(seed=seed) for seed in seeds]
     return found

@@ -181,6 +181,13 @@ def run_system(
         raise NotHereError(f"weights not at hand: {error}") from error
 
 
+def settings_of(system: System, cell: Cell, bench: Bench) -> dict[str, Any]:
+    """Tell the settings that a system would be trained with, as its record has them."""
+    preset = preset_of(system, bench.dataset(cell.data), cell.seed or 0, bench.t5)
+    brought = _takes_brought(preset, bench)
+    return public_settings(replace(preset, joint=None) if brought else preset, bench)
+
+
 def public_settings(preset: Preset, bench: Bench) -> dict[str, Any]:
     """Give the settings as records tell them: T5-small by its name, wherever it lies here."""
     settings = to_dict(preset)
@@ -204,7 +211,11 @@ def _brought_vectors(
     preset: Preset, dataset: Dataset, bench: Bench
 ) -> npt.NDArray[np.float32] | None:
     """Read MiniLM's item vectors, (N, 384), where they are given and the preset reads them."""
-    plain = preset.text.model == MINILM and preset.text.pooling in (None, "mean")
-    if bench.vectors is None or not preset.reads_text or not plain:
+    if bench.vectors is None or not _takes_brought(preset, bench):
         return None
     return read_vectors(bench.vectors, dataset)
+
+
+def _takes_brought(preset: Preset, bench: Bench) -> bool:
+    plain = preset.text.model == MINILM and preset.text.pooling in (None, "mean")
+    return bench.vectors is not None and preset.reads_text and plain

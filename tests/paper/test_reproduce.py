@@ -66,14 +66,34 @@ def test_a_trained_cell_is_cut_by_its_budget_and_not_trained_again(cut: Bench, c
     longer, said = replace(cut, budget=60.0), []
     reproduce([cell], longer, said.append)
     assert said == [
-        f"[1/1] table4 {cell.name}: done before, cut at 1.67e-08 min; to give it another time,"
-        f" delete {cell.record(cut)}"
+        f"[1/1] table4 {cell.name}: done before, cut at 1.67e-08 min; to measure it anew, delete"
+        f" {cell.record(cut)}"
     ]
     page, index = write_report(cut.records, cut.records / "pages")
     line = next(line for line in page.read_text().splitlines() if line.startswith("| SASRec"))
     assert "0.1834" in line and "cut at" in line and f"{record['metrics']['recall@10']:.4f}" in line
     assert "| Popularity |" in page.read_text()
     assert "(table4.md)" in index.read_text()
+
+
+def test_a_preset_that_was_changed_since_is_told(cut: Bench, tmp_path: Path):
+    mine, said = tmp_path / "mine.toml", list[str]()
+    sasrec = '[model]\nkind = "sasrec"\nwidth = {}\n[vector]\nstrategy = "positions"\nepochs = 2\n'
+    for width in (8, 8, 16):
+        mine.write_text(sasrec.format(width))
+        cell = cells(["table4"], "ml-1m", [3], [str(mine)])[-1]
+        reproduce([cell], cut, said.append)
+    assert cell.is_done(cut)
+    name = f"[1/1] table4 {cell.name}"
+    change = f"model.width was 8 and is 16 now; to measure it anew, delete {cell.record(cut)}"
+    assert said == [name, f"{name}: done before", f"{name}: done before, {change}"]
+    path = cell.record(cut)
+    record = json.loads(path.read_text())
+    record["settings"]["model"]["width"] = 16
+    del record["settings"]["model"]["dropout"]  # of an older version
+    path.write_text(json.dumps(record))
+    reproduce([cell], cut, said.append)
+    assert said[-1] == f"{name}: done before"
 
 
 def test_what_cannot_be_measured_here_says_why_and_is_tried_again(cut: Bench):
