@@ -129,11 +129,8 @@ class Cell:
         if self.settings is not None and "settings" in record:
             old, new = _whole(record["settings"]), _whole(self.settings(self, bench))
             found += [change for change in [difference(old, new)] if change]
-        return (
-            f", {'; '.join(found)}; to measure it anew, delete {self.record(bench)}"
-            if found
-            else ""
-        )
+        remedy = f"to measure it anew, delete {self.record(bench)}"
+        return f", {'; '.join([*found, remedy])}" if found else ""
 
     def about(self) -> dict[str, Any]:
         """What every record of the paper's cells says besides."""
