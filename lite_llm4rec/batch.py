@@ -13,13 +13,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 from tqdm import tqdm
 
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.models.base import weights_sha256
 from lite_llm4rec.paths import flush
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.version import VERSION
@@ -160,16 +160,11 @@ def _columns(file: Any, user: str | None, source: Path) -> list[str]:
 
 def _made_of(recommender: Recommender, source: Path) -> dict[str, Any]:
     """Tell the input and the model from others."""
-    digest = hashlib.sha256(recommender.retired.tobytes())
-    for name, value in recommender.model.state_dict().items():
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(value.detach().cpu().numpy()).data)
-    described = json.dumps(recommender.model.describe(), sort_keys=True, default=str)
-    digest.update(described.encode())
     stat = source.stat()
     return {
         "source": [str(source.resolve()), stat.st_size, stat.st_mtime_ns],
-        "model": digest.hexdigest(),
+        "model": weights_sha256(recommender.model),
+        "retired": hashlib.sha256(recommender.retired.tobytes()).hexdigest(),
         "index": None if recommender.index is None else asdict(recommender.index.facts),
         "library_version": VERSION,
     }

@@ -41,6 +41,7 @@ def calibrate_cold(
     cold = np.isin(np.arange(len(model.warm)), playing)
     wanted = cold[split.interactions.items[cases.positions]].mean() if len(cases) else 0.0
     if not model.scores_text or model.items.ids is None or wanted in (0.0, 1.0):
+        model.cold_offset.fill_(0.0)
         return 0.0
     model.eval()
     offset = _offset(model, split, cases, cold, float(wanted), seen_filter)

@@ -25,6 +25,8 @@ from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.run_folder import Run
 from lite_llm4rec.stages import as_rows, run_stages
+from lite_llm4rec.text.encoder import ItemLLM
+from lite_llm4rec.training_folder import claim
 
 
 def fit_run(
@@ -49,8 +51,11 @@ def fit_run(
     if not len(split.valid):
         raise DataError(f"{split.name} has no validation targets.", "Choose another split.")
     brought = vectors is not None
+    if folder is not None:
+        claim(Path(folder), dataset, preset, split, vectors, init_from.model if init_from else None)
+    tuned = _tuned_llm(init_from, preset, brought)
     torch.manual_seed(preset.seed)
-    vectors = _first_vectors(dataset, preset, machine, vectors, progress)
+    vectors = _first_vectors(dataset, preset, machine, vectors, tuned, progress)
     counts = split.train_counts().astype(np.int64)
     facts = catalogue_facts(dataset, preset, vectors, counts, split)
     model = MODELS[preset.model.kind].create(preset.model, facts)
@@ -65,16 +70,23 @@ def fit_run(
         state.mkdir(parents=True, exist_ok=True)
         results, item_llm = run_stages(
             model, dataset, split, preset, state, machine=machine, progress=progress,
-            measure=measure, max_seconds=max_seconds,
+            measure=measure, max_seconds=max_seconds, tuned=tuned,
         )  # fmt: skip
         curves = write_curves(state, [result.stage for result in results])
     if isinstance(model, CausalLLM4Rec):
         calibrate_cold(model, split, preset.seed, seen_filter=not preset.repeats)
     return Run(
         preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
-        item_llm, curves, brought=brought, users_sha256=split.interactions.users_sha256,
+        item_llm or tuned, curves, brought=brought, users_sha256=split.interactions.users_sha256,
         split=split.name,
     )  # fmt: skip
+
+
+def _tuned_llm(init_from: Run | None, preset: Preset, brought: bool) -> ItemLLM | None:
+    """Take the Item LLM that a joint stage tuned, whose vectors the model to go on from knows."""
+    if init_from is None or brought or init_from.preset.text != preset.text:
+        return None
+    return init_from.item_llm
 
 
 def _first_vectors(
@@ -82,11 +94,12 @@ def _first_vectors(
     preset: Preset,
     machine: Machine,
     brought: npt.NDArray[np.float32] | None,
+    tuned: ItemLLM | None,
     progress: bool,
 ) -> npt.NDArray[np.float32]:
     """Take the vectors that were brought, or encode the items' text, (N, width)."""
     if brought is None:
-        found = start_vectors(dataset, preset, machine.name(), progress)
+        found = start_vectors(dataset, preset, machine.name(), progress, tuned)
     elif preset.joint is not None:
         raise ConfigError(
             "Brought item vectors cannot go with a joint stage, which encodes the text itself.",

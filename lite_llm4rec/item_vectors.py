@@ -25,9 +25,14 @@ from lite_llm4rec.text.template import TEMPLATES
 
 
 def start_vectors(
-    dataset: Dataset, preset: Preset, device: str, progress: bool
+    dataset: Dataset, preset: Preset, device: str, progress: bool, tuned: ItemLLM | None = None
 ) -> npt.NDArray[np.float32]:
     """Encode the catalogue's text, (N, text width); of width 0 for a model that reads none.
+
+    Parameters
+    ----------
+    tuned : ItemLLM, optional
+        What encodes it in place of the preset's Item LLM: one that a joint stage has tuned.
 
     Raises
     ------
@@ -43,6 +48,11 @@ def start_vectors(
             'Pass an items table, or use ids alone: --set model.items="id".',
         )
     texts = catalogue_texts(dataset.catalogue, preset.text)
+    if tuned is not None:
+        longest = preset.text.max_tokens
+        return encode_texts(
+            tuned, tuned.tokenizer, texts, max_tokens=longest, device=device, progress=progress
+        )
     return text_vectors(texts, preset.text, cache_root(), device, progress)
 
 

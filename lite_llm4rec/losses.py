@@ -9,6 +9,7 @@ import torch
 from torch.nn import functional
 
 from lite_llm4rec.config import check_at_least
+from lite_llm4rec.errors import ConfigError
 
 LOSS_BYTES = 16 * 2**20
 
@@ -43,6 +44,8 @@ class LossConfig:
 
     def __post_init__(self) -> None:
         check_at_least(self, 1, "negatives", "max_bytes")
+        if not 0 <= self.t <= 1:
+            raise ConfigError(f"t must be from 0 to 1, not {self.t}.", "For example: t = 0.75")
 
 
 def catalogue_loss(
@@ -166,10 +169,12 @@ def sampled_cross_entropy(
     targets : torch.Tensor
         (targets,) item numbers.
     negatives : torch.Tensor
-        (n,) item numbers shared by all targets, or (targets, n); a target's own is left out.
+        (n,) item numbers shared by all targets, or (targets, n). A target that is drawn stays
+        among them: without it no number of negatives would come to the right probabilities.
     log_q : torch.Tensor
         (N,) logarithm of each item's probability to be drawn. Subtracted from the logits, so that
-        the loss estimates full cross-entropy. Source: Bengio & Senécal, 2008; Yi et al., 2019.
+        the loss has the minimum that full cross-entropy has. Source: Bengio & Senécal, 2008; Yi et
+        al., 2019; for draws that keep the target, Ma & Collins, 2018 (ranking NCE).
 
     Returns
     -------
@@ -178,7 +183,6 @@ def sampled_cross_entropy(
     """
     own, others = _positive(users, items, targets), _negative(users, items, negatives)
     own, others = own - log_q[targets], others - log_q[negatives]
-    others = others.masked_fill(negatives == targets[:, None], -torch.inf)
     logits = _at_least_fp32(torch.cat([own[:, None], others], 1))
     return -torch.log_softmax(logits, 1)[:, 0].mean()
 
@@ -211,7 +215,7 @@ def binary_cross_entropy(
     torch.Tensor
         Scalar: the sum over the target and its n negatives, mean over targets.
     """
-    sampled = negatives.shape[-1] / (len(items) - 1)
+    sampled = negatives.shape[-1] / max(len(items) - 1, 1)
     beta = sampled * (t * (1 - 1 / sampled) + 1 / sampled)
     own = _at_least_fp32(_positive(users, items, targets))
     others = _at_least_fp32(_negative(users, items, negatives))

@@ -109,6 +109,7 @@ class Preset:
             )
         for name in ("joint", "vector"):
             self._check_strategy(name)
+            self._check_parts(name)
 
     def _check_strategy(self, name: str) -> None:
         stage = getattr(self, name)
@@ -120,6 +121,16 @@ class Preset:
                 " and would miss most of them.",
                 'Set strategy = "sampling" or "all", or model.kind = "causal".',
             )
+
+    def _check_parts(self, name: str) -> None:
+        stage = getattr(self, name)
+        for part in ("train_head", "train_items"):
+            if stage and not getattr(stage, part) and not isinstance(self.model, LiteConfig):
+                raise ConfigError(
+                    f"{name}.{part} is for the paper's model; a {self.model.kind} model learns as a"
+                    " whole.",
+                    'Leave it out, or set model.kind = "lite".',
+                )
 
     @property
     def reads_text(self) -> bool:

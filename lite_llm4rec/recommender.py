@@ -77,7 +77,7 @@ class Recommender(ItemChanges):
             (N, width) brought item vectors, in the catalogue's order, in place of encoded text.
         folder : path, optional
             Where checkpoints and curves go. A run that was killed goes on from there when called
-            again with the same folder; without one nothing is kept.
+            again with the same folder, settings and data; without one nothing is kept.
         device : str
             "cpu", "cuda" or "auto".
         devices : int

@@ -33,9 +33,9 @@ class StageConfig:
     validate_every : int
         Epochs between validations.
     train_head : bool
-        Whether the head learns in this stage.
+        Whether the head learns in this stage; of the paper's model alone, which has one apart.
     train_items : bool
-        Whether the item vectors learn in this stage.
+        Whether the item vectors learn in this stage; of the paper's model alone.
     precision : "fp32", "bf16" or "auto"
         bf16 is for GPUs and processors that have it; elsewhere it is slow. "auto" looks whether
         the device has it. fp16 is not offered: T5 overflows in it.
@@ -62,7 +62,7 @@ class StageConfig:
     def __post_init__(self) -> None:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"No strategy '{self.strategy}'", nearest(self.strategy, STRATEGIES))
-        check_shares(self, "average")
+        check_shares(self, "average", "warmup")
         for name in ("epochs", "batch", "patience", "validate_every", "lr"):
             if not getattr(self, name) > 0:
                 raise ConfigError(

@@ -3,6 +3,7 @@
 Pre-training for a model that has some; the paper's joint stage; the vector stage, which all have.
 """
 
+import copy
 import json
 import os
 from collections.abc import Sequence
@@ -59,6 +60,7 @@ def run_stages(
     progress: bool = True,
     measure: Sequence[Part] = ("valid", "test"),
     max_seconds: float | None = None,
+    tuned: ItemLLM | None = None,
 ) -> tuple[list[StageResult], ItemLLM | None]:
     """Train the preset's stages one after the other; stages done before are taken from `folder`.
 
@@ -66,6 +68,8 @@ def run_stages(
     ----------
     max_seconds : float, optional
         Time for all stages together; each may take its share of what is left, then it is cut.
+    tuned : ItemLLM, optional
+        What the joint stage begins with in place of the preset's Item LLM.
 
     Returns
     -------
@@ -81,7 +85,7 @@ def run_stages(
         stage: StageConfig = getattr(preset, name)
         done = folder / f"{name}.safetensors"
         if isinstance(model, LiteLLM4Rec):
-            _set_up(model, dataset, preset, name, stage)
+            _set_up(model, dataset, preset, name, stage, tuned)
         if isinstance(model, PretrainedModel):
             for part in model.pretraining_only():
                 part.requires_grad_(name == "pretrain")
@@ -124,19 +128,24 @@ def _measure(
 
 
 def _set_up(
-    model: LiteLLM4Rec, dataset: Dataset, preset: Preset, name: str, stage: StageConfig
+    model: LiteLLM4Rec,
+    dataset: Dataset,
+    preset: Preset,
+    name: str,
+    stage: StageConfig,
+    tuned: ItemLLM | None,
 ) -> None:
     """Say what of the paper's model learns in this stage."""
     if name == "joint":
-        _join(model, dataset, preset.text)
+        _join(model, dataset, preset.text, tuned)
     assert model.items.vectors is not None and isinstance(preset.model, LiteConfig)
     model.items.vectors.requires_grad_(name == "vector" and stage.train_items)
     model.head.requires_grad_(stage.train_head and not preset.model.fix_head)
 
 
-def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig) -> None:
+def _join(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, tuned: ItemLLM | None) -> None:
     """Put the Item LLM into the model."""
-    llm = ItemLLM.load(config.model, config.pooling)
+    llm = copy.deepcopy(tuned) if tuned else ItemLLM.load(config.model, config.pooling)
     tokenizer = load_tokenizer(config.model)
     tokens, mask = tokenize(
         tokenizer, catalogue_texts(dataset.catalogue, config), config.max_tokens

@@ -33,6 +33,7 @@ from lite_llm4rec.models.base import GenerativeModel, PretrainedModel, RankingMo
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.training_callbacks import (
     AtomicCheckpoints,
+    Best,
     Budget,
     Patience,
     Progress,
@@ -250,7 +251,7 @@ def fit(
     model.train()  # it may come from an evaluation, and Lightning leaves its mode alone
     task = kind(model, split, stage, seed, seen_filter, pretraining)
     resume = Resume(folder / "last.ckpt", checkpoint_seconds)
-    best = ModelCheckpoint(
+    best = Best(
         folder,
         "best",
         monitor=SELECTED_BY,

@@ -11,7 +11,7 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from tqdm import tqdm
 
@@ -111,6 +111,31 @@ class Resume(pl.Callback):  # type: ignore[misc]
 
     def _remedy(self) -> str:
         return "Run the same command again: it goes on from the last checkpoint."
+
+
+class Best(ModelCheckpoint):  # type: ignore[misc]
+    """Keep the weights of the best validation; the last epoch is always validated.
+
+    The folder may have been moved since a checkpoint was written.
+    """
+
+    def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
+        """See that what is learnt last can be chosen, too."""
+        if trainer.current_epoch == trainer.max_epochs - 1:
+            trainer.check_val_every_n_epoch = 1
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Look for what was kept in this folder, wherever it was then."""
+        here = str(self.dirpath)
+
+        def moved(path: str) -> str:
+            return os.path.join(here, os.path.basename(path)) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        state = {**state_dict, "dirpath": here}
+        state |= {name: moved(state[name]) for name in paths}
+        state["best_k_models"] = {moved(p): value for p, value in state["best_k_models"].items()}
+        super().load_state_dict(state)
 
 
 class Patience(EarlyStopping):  # type: ignore[misc]

@@ -1,8 +1,5 @@
 """One training run from data set to run folder, as `lite-llm4rec train` does it."""
 
-import hashlib
-import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lite_llm4rec.config import difference, to_dict
+from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
-from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
+from lite_llm4rec.errors import LiteLLM4RecError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import (
@@ -32,6 +29,7 @@ from lite_llm4rec.preset import Preset, preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
 from lite_llm4rec.store import check_replaceable
+from lite_llm4rec.training_folder import has_learnt
 
 
 @dataclass(frozen=True)
@@ -117,7 +115,8 @@ def train_run(
     """
     check_replaceable(out)
     state = out.with_name(f"{out.name}.training")
-    _claim(state, _settings(dataset, preset, vectors, init_from), restart)
+    if restart and state.exists() and is_main_process():
+        shutil.rmtree(state)
     split = preset_split(preset, dataset)
     try:
         recommender = Recommender.fit(
@@ -134,8 +133,8 @@ def train_run(
             measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
         )
     except LiteLLM4RecError:
-        if not _has_learnt(state) and is_main_process():  # refused: there is nothing to go on from
-            shutil.rmtree(state)
+        if not has_learnt(state) and is_main_process():  # refused: there is nothing to go on from
+            shutil.rmtree(state, ignore_errors=True)
         raise
     where = Machine(device, devices).name()
     recommender.evaluate(dataset, split, "valid", device=where)
@@ -167,52 +166,6 @@ def _baselines(dataset: Dataset, split: Split, trained: Recommender) -> dict[str
         name: evaluate(model, dataset, split, seen_filter=seen_filter)
         for name, model in models.items()
     }
-
-
-def _settings(
-    dataset: Dataset,
-    preset: Preset,
-    vectors: npt.NDArray[np.float32] | None,
-    init_from: Path | None,
-) -> dict[str, Any]:
-    """Gather all that a run must keep to when it goes on."""
-    brought = None if vectors is None else hashlib.sha256(vectors.tobytes()).hexdigest()
-    settings = {
-        "preset": to_dict(preset),
-        "dataset": dataset.name,
-        "sequences_sha256": dataset.interactions.sequences_sha256,
-        "catalogue_sha256": dataset.catalogue.sha256,
-        "candidates": dataset.candidates,
-        "vectors_sha256": brought,
-        "init_from": None if init_from is None else str(init_from),
-    }
-    plain: dict[str, Any] = json.loads(json.dumps(settings))
-    return plain
-
-
-def _claim(state: Path, wanted: dict[str, Any], restart: bool) -> None:
-    """Make `state` this run's own, or see that it is."""
-    mark = state / "settings.json"
-    if restart and state.exists() and is_main_process():
-        shutil.rmtree(state)
-    if mark.is_file() and _has_learnt(state):
-        found = json.loads(mark.read_text(encoding="utf-8"))
-        if found != wanted:
-            raise ConfigError(
-                f"{state} holds an interrupted run with other settings:"
-                f" {difference(found, wanted)}.",
-                "Run it again with its own settings, name another --out, or give it up: --restart",
-            )
-        return
-    if is_main_process():
-        state.mkdir(parents=True, exist_ok=True)
-        partial = mark.with_suffix(".part")
-        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-        os.replace(partial, mark)
-
-
-def _has_learnt(state: Path) -> bool:
-    return any(state.rglob("*.ckpt")) or any(state.rglob("*.safetensors"))
 
 
 def _record(path: Path, run: TrainingRun, preset: Preset, details: dict[str, Any]) -> None:

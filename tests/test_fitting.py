@@ -12,12 +12,19 @@ import torch
 
 from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.split import leave_one_out
+from lite_llm4rec.data.split import last_n, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError
-from lite_llm4rec.models import BERT4RecConfig, FDSAConfig, LiteConfig, S3RecConfig
+from lite_llm4rec.models import (
+    BERT4RecConfig,
+    CausalConfig,
+    FDSAConfig,
+    LiteConfig,
+    S3RecConfig,
+)
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
 from tests.conftest import (
     drawn_vectors,
     ring_tables,
@@ -141,6 +148,72 @@ def test_going_on_with_other_items_and_attributes(config: Any):
         torch.testing.assert_close(vectors[known], before[places[known]])
 
 
+def test_a_folder_is_gone_on_with_by_the_same_training_alone(small_ring: Dataset, tmp_path: Path):
+    preset, folder = tiny_preset(), tmp_path / "state"
+    how: dict[str, Any] = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
+    first = Recommender.fit(small_ring, preset, folder=folder, **how)
+    again = Recommender.fit(small_ring, preset, folder=folder, **how)
+    assert again.recommend([["i03"]], k=20) == first.recommend([["i03"]], k=20)
+    with pytest.raises(ConfigError, match=r"preset\.seed was 0 and is 1 now[\s\S]*another folder"):
+        Recommender.fit(small_ring, replace(preset, seed=1), folder=folder, **how)
+    other = Dataset.from_tables(*ring_tables(30, 20, 6, seed=3), name=small_ring.name)
+    with pytest.raises(ConfigError, match="sequences_sha256 was"):
+        Recommender.fit(other, preset, folder=folder, **how)
+    with pytest.raises(ConfigError, match="init_from_sha256 was None"):
+        Recommender.fit(small_ring, preset, folder=folder, init_from=first, **how)
+    with pytest.raises(ConfigError, match="split was 'leave_one_out'"):
+        split = last_n(small_ring.interactions, 2)
+        Recommender.fit(small_ring, preset, folder=folder, split=split, **how)
+
+
+def test_going_on_keeps_the_item_llm_that_was_tuned(small_ring: Dataset, text_model: Path):
+    stage = StageConfig(strategy="all", epochs=3, batch=40, lr=5e-3)
+    still = replace(stage, epochs=1, lr=1e-12, warmup=0.0)
+    quiet: dict[str, Any] = {"device": "cpu", "progress": False, "measure": ()}
+    tuning = text_preset(text_model, joint=stage, vector=None)
+    old = Recommender.fit(small_ring, tuning, **quiet)
+
+    def encoded(llm: Any, texts: list[str]) -> np.ndarray:
+        return encode_texts(llm, load_tokenizer(text_model), texts, progress=False)
+
+    titles = [f"Thing i{number:02}" for number in range(20)]
+    tuned, public = encoded(old.item_llm, titles), encoded(ItemLLM.load(text_model), titles)
+    assert abs(tuned - public).max() > 0.1
+    jointly = Recommender.fit(small_ring, replace(tuning, joint=still), init_from=old, **quiet)
+    table = jointly.model.items.vectors.detach().numpy()
+    np.testing.assert_allclose(table, tuned, atol=1e-5)
+
+    log, items = small_ring.interactions, small_ring.catalogue
+    new = pa.table({"item_id": [*items.ids.to_pylist(), "i20"], "title": [*titles, "Thing i20"]})
+    events = pa.table({"user_id": log.users, "item_id": items.ids.take(log.items)})
+    larger = Dataset.from_tables(
+        events.append_column("timestamp", pa.array(range(len(log)))), new, candidates="catalogue"
+    )
+    after = Recommender.fit(larger, text_preset(text_model, vector=still), init_from=old, **quiet)
+    row = after.model.items.vectors.detach().numpy()[after.catalogue.lookup(["i20"])[0]]
+    np.testing.assert_allclose(row, encoded(old.item_llm, ["Thing i20"])[0], atol=1e-5)
+    assert after.item_llm is old.item_llm
+
+
+def test_new_items_start_where_their_text_is_among_ids_that_began_as_text():
+    log, items = ring_tables(60, 40, 6, seed=0)
+    twins = pa.table(
+        {"item_id": [f"n{i}" for i in range(5)], "title": [f"New {i}" for i in range(5)]}
+    )
+    vectors = drawn_vectors(40)
+    config = CausalConfig(shape={"width": 8, "blocks": 1}, items="init", history_length=5)
+    still = StageConfig(strategy="positions", epochs=1, batch=64, lr=1e-12)
+    how: dict[str, Any] = {"device": "cpu", "progress": False, "measure": ()}
+    preset = Preset(model=config, vector=still)
+    old = Recommender.fit(Dataset.from_tables(log, items), preset, vectors=vectors, **how)
+    larger = Dataset.from_tables(log, pa.concat_tables([items, twins]), candidates="catalogue")
+    both = np.concatenate([vectors, vectors[:5]])
+    new = Recommender.fit(larger, preset, vectors=both, init_from=old, **how)
+    ids, places = new.model.items.ids.detach(), new.catalogue.lookup([f"n{i}" for i in range(5)])
+    copied = new.catalogue.lookup(items["item_id"].to_pylist()[:5])
+    torch.testing.assert_close(ids[places], ids[copied], atol=1e-4, rtol=1e-3)
+
+
 def test_training_twice_gives_the_same_model(small_ring: Dataset, text_model: Path):
     preset = text_preset(text_model)
     first, second = (
@@ -156,8 +229,6 @@ def test_training_twice_gives_the_same_model(small_ring: Dataset, text_model: Pa
 def test_the_catalogues_text_is_encoded_into_the_start_vectors(
     small_ring: Dataset, text_model: Path
 ):
-    from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
-
     recommender = Recommender.fit(small_ring, text_preset(text_model), device="cpu", progress=False)
     expected = encode_texts(
         ItemLLM.load(text_model),

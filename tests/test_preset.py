@@ -128,6 +128,8 @@ def test_stages_that_a_model_does_not_have_are_refused():
     with pytest.raises(ConfigError, match=r"nothing to pre-train[\s\S]*s3rec"):
         Preset(model=CausalConfig(), pretrain=StageConfig(), vector=StageConfig())
     assert Preset(model=S3RecConfig(), pretrain=StageConfig(), vector=StageConfig()).pretrain
+    with pytest.raises(ConfigError, match=r"vector\.train_head is for the paper's model"):
+        Preset(model=CausalConfig(), vector=StageConfig(strategy="positions", train_head=False))
     with pytest.raises(ConfigError, match=r"needs a \[joint\] or a \[vector\]"):
         Preset(model=S3RecConfig(), pretrain=StageConfig())
 
@@ -163,6 +165,9 @@ def test_assignments_and_the_seed_win_over_the_file():
         ("vector.epochs=many", r"preset\.vector\.epochs should be int, not 'many'"),
         ("vector.epochs=0", r"epochs must be positive, not 0\.[\s\S]*For example: epochs = 200"),
         ("vector.lr=-0.1", r"lr must be positive, not -0\.1"),
+        ("vector.warmup=1.5", r"warmup must be at least 0 and below 1, not 1\.5"),
+        ("model.history_length=0", "history_length must be at least 1, not 0"),
+        ("model.vector_dropout=1.5", "vector_dropout must be at least 0 and below 1"),
         ("vector.strategy=al", r"preset\.vector\.strategy should be 'sampling' or 'all'"),
         ("text.template=titel/1", r"No template 'titel/1'[\s\S]*'title/1'"),
         ("vector.epochs", "not of the form"),

@@ -3,9 +3,12 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -110,6 +113,50 @@ def test_killed_and_resumed_ends_at_the_same_weights(
     assert all(torch.equal(expected[name], found[name]) for name in expected)
     rows = write_curves(tmp_path, ["state"]).splitlines()[1:]
     assert [row.split(",")[:2] for row in rows] == [["state", str(epoch)] for epoch in range(3)]
+
+
+def test_a_folder_that_was_moved_keeps_its_best(ring: Dataset, tmp_path: Path, monkeypatch):
+    """Validation is made up: best in the first epoch. It is stopped in the third."""
+    made_up = iter([0.9, 0.5, 0.4, 0.3])
+    monkeypatch.setattr(
+        Task,
+        "ranks",
+        lambda self, cases: np.where(np.arange(len(cases)) < len(cases) * next(made_up), 1, 99),
+    )
+    seen: dict[str, Any] = {}
+
+    class Stopped(Task):
+        def on_train_epoch_start(self) -> None:
+            if self.trainer.current_epoch == 1:
+                seen["first"] = {k: v.clone() for k, v in self.model.state_dict().items()}
+            if self.trainer.current_epoch == 2 and "moved" not in seen:
+                raise RuntimeError("the plug")
+
+    def learn(folder: Path) -> tuple[Any, float]:
+        torch.manual_seed(0)
+        model, split = make("t5"), leave_one_out(ring.interactions)
+        stage = replace(STAGE, epochs=4)
+        fitted = fit(model, split, stage, folder, machine=CPU, progress=False, kind=Stopped)
+        return model, fitted.best
+
+    with pytest.raises(RuntimeError, match="the plug"):
+        learn(tmp_path / "first")
+    seen["moved"] = (tmp_path / "first").rename(tmp_path / "second")
+    model, best = learn(tmp_path / "second")
+    assert best == pytest.approx(0.9)
+    assert all(torch.equal(v, seen["first"][k]) for k, v in model.state_dict().items())
+
+
+@pytest.mark.parametrize(("epochs", "validated"), [(1, [0]), (3, [1, 2]), (4, [1, 3])])
+def test_the_last_epoch_is_validated(
+    epochs: int, validated: list[int], ring: Dataset, tmp_path: Path
+):
+    model, split = make("t5"), leave_one_out(ring.interactions)
+    stage = replace(STAGE, epochs=epochs, validate_every=2)
+    fitted = fit(model, split, stage, tmp_path / "state", machine=CPU, progress=False)
+    assert fitted.best > 0
+    rows = write_curves(tmp_path, ["state"]).splitlines()[1:]
+    assert [int(row.split(",")[1]) for row in rows] == validated
 
 
 def test_ctrl_c_finishes_the_step_and_says_how_to_go_on(

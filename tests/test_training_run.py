@@ -134,7 +134,7 @@ def test_the_settings_of_a_run_are_written_whole_or_not_at_all(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lite_llm4rec.training_run.os.replace", crash)
+        patch.setattr("lite_llm4rec.training_folder.os.replace", crash)
         with pytest.raises(KeyboardInterrupt):
             run(small_ring, preset, tmp_path / "run")
     assert not (tmp_path / "run.training" / "settings.json").exists()

@@ -21,8 +21,12 @@ DROPOUT = (
     "embd_pdrop",
     "attn_pdrop",
     "attention_dropout",
+    "hidden_dropout",
+    "embedding_dropout",
+    "mlp_dropout",
     "dropout",
 )
+LOOK_BACK = ("opt", "bloom")  # by themselves, and they take no mask of four dimensions
 
 
 class Backbone(nn.Module):
@@ -41,7 +45,11 @@ class Backbone(nn.Module):
 
     def __init__(self, model: Any, *, causal: bool = False) -> None:
         super().__init__()
-        self.causal = causal
+        kind = model.config.model_type
+        if causal and kind == "deberta-v2":
+            raise ConfigError(f"{kind} takes no causal mask.", "Take another backbone.")
+        _check_width(model)
+        self.causal = causal and kind not in LOOK_BACK
         model.set_input_embeddings(nn.Identity())
         if hasattr(model, "pooler"):
             model.pooler = None
@@ -130,6 +138,16 @@ def mean_pool(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Average over the positions where `mask` (batch, length) is True: (batch, dim)."""
     weight = mask.unsqueeze(-1).to(states.dtype)
     return (states * weight).sum(1) / weight.sum(1)
+
+
+def _check_width(model: Any) -> None:
+    """See that vectors go in as wide as they come out."""
+    inner, outer = model.get_input_embeddings().embedding_dim, model.config.hidden_size
+    if inner != outer:
+        raise ConfigError(
+            f"{model.config.model_type}: its input is {inner} wide, its output {outer}.",
+            "Take a backbone of one width, or from scratch set model.shape.embedding_size.",
+        )
 
 
 def _look_back(mask: torch.Tensor, kind: torch.dtype) -> torch.Tensor:

@@ -1,5 +1,7 @@
 """What a model must offer."""
 
+import hashlib
+import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -91,6 +93,15 @@ class RankingModel(nn.Module, ABC):
     def taught(self, batch: Batch) -> int:
         """Count the targets that a batch teaches."""
         return len(batch.items)
+
+
+def weights_sha256(model: RankingModel) -> str:
+    """Hash a model's weights and what it is made of."""
+    digest = hashlib.sha256(json.dumps(model.describe(), sort_keys=True, default=str).encode())
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().data)
+    return digest.hexdigest()
 
 
 class SequenceModel(RankingModel):

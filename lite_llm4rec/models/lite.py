@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig
 
+from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.losses import full_cross_entropy
 from lite_llm4rec.models.backbone import Backbone, mean_pool
@@ -56,6 +57,10 @@ class LiteConfig(ModelConfig):
     id_width: int = 512
     fix_backbone: bool = False
     fix_head: bool = False
+
+    def __post_init__(self) -> None:
+        check_shares(self, "dropout", "vector_dropout")
+        check_at_least(self, 1, "history_length", "id_width")
 
 
 class LiteLLM4Rec(EncoderModel):

@@ -111,7 +111,8 @@ class SASRec(EveryPositionModel):
 class SASRecBlock(nn.Module):
     """Self-attention and a feed-forward part of the same width, each added to its normed input.
 
-    Source: the authors' code adds to the normalised queries, not to what came in.
+    Source: the authors' code adds to the normalised queries, not to what came in. Other than there
+    the heads' outputs go through one more linear layer.
     """
 
     def __init__(self, config: SASRecConfig) -> None:

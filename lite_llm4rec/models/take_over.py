@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 from torch import nn
+from torch.nn import functional
 
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.errors import ConfigError
@@ -33,8 +34,9 @@ def take_over(
         What `model` was made from.
     places : numpy.ndarray
         (N,) for each item of `model` its number in `old`, −1 for a new one. A new item's id part
-        starts from nothing where there is text, else as drawn; so does that of an item without
-        any interaction in the new training data.
+        starts from nothing where there is text, with ids that started from text (`init`) from its
+        text's place among the known items', else as drawn; so does that of an item without any
+        interaction in the new training data.
     attribute_places : numpy.ndarray
         (A,) the same for attributes; of a model that reads none, empty.
 
@@ -64,12 +66,29 @@ def take_over(
             _copy_rows(value, before[name], attribute_places)
         elif name not in OWN:
             value.copy_(before[name])
-    if isinstance(model, CausalLLM4Rec) and model.items.vectors is not None:
-        model.items.describe(facts.vectors)
-        if model.items.ids is not None:
-            model.items.ids[torch.from_numpy(places < 0)] = 0.0
-            if model.scores_text:  # an item that is cold now must not bring what it once learnt
-                model.items.ids[facts.counts == 0] = 0.0
+    if isinstance(model, CausalLLM4Rec):
+        _settle(model, facts, torch.from_numpy(places < 0))
+
+
+def _settle(model: CausalLLM4Rec, facts: CatalogueFacts, new: torch.Tensor) -> None:
+    """Give the items their text's vectors, and new ones an id part to start from."""
+    ids = model.items.ids
+    if ids is not None and model.config.items == "init":
+        ids.copy_(_placed(ids, facts.vectors, ~new))
+    if model.items.vectors is None:
+        return
+    model.items.describe(facts.vectors)
+    if ids is not None:
+        ids[new] = 0.0
+        if model.scores_text:  # an item that is cold now must not bring what it once learnt
+            ids[facts.counts == 0] = 0.0
+
+
+def _placed(ids: torch.Tensor, vectors: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Put new items where their text stands among the known ones, by least squares, (N, width)."""
+    text = functional.pad(vectors.double(), (0, 1), value=1.0)
+    way = torch.linalg.lstsq(text[known], ids[known].double(), driver="gelsd").solution
+    return torch.where(known[:, None], ids, (text @ way).to(ids))
 
 
 def _copy_rows(value: torch.Tensor, before: torch.Tensor, places: Ints) -> None:

@@ -1,0 +1,91 @@
+"""The folder of a training that can be gone on with: whose it is."""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from lite_llm4rec.config import difference, to_dict
+from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.split import Split
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.base import RankingModel, weights_sha256
+from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.preset import Preset
+
+
+def claim(
+    folder: Path,
+    dataset: Dataset,
+    preset: Preset,
+    split: Split,
+    vectors: npt.NDArray[np.float32] | None,
+    init_from: RankingModel | None,
+) -> None:
+    """Make a folder this training's own, or see that it is.
+
+    Parameters
+    ----------
+    vectors : numpy.ndarray, optional
+        Brought ones.
+    init_from : RankingModel, optional
+        What the training goes on from.
+
+    Raises
+    ------
+    ConfigError
+        When what was learnt there was learnt from other settings or other data.
+    """
+    mark, wanted = folder / "settings.json", _settings(dataset, preset, split, vectors, init_from)
+    if mark.is_file() and has_learnt(folder):
+        change = difference(json.loads(mark.read_text(encoding="utf-8")), wanted)
+        if change:
+            raise ConfigError(
+                f"{folder} holds an interrupted run with other settings: {change}.",
+                "Run it again with its own settings, take another folder, or give it up: --restart,"
+                " in Python by deleting the folder.",
+            )
+    elif is_main_process():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = mark.with_suffix(".part")
+        partial.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+        os.replace(partial, mark)
+
+
+def has_learnt(folder: Path) -> bool:
+    """Whether there is a checkpoint to go on from, or a finished stage."""
+    return any(folder.rglob("*.ckpt")) or any(folder.rglob("*.safetensors"))
+
+
+def _settings(
+    dataset: Dataset,
+    preset: Preset,
+    split: Split,
+    vectors: npt.NDArray[np.float32] | None,
+    init_from: RankingModel | None,
+) -> dict[str, Any]:
+    """Gather all that a training must keep to when it goes on."""
+    cuts = (split.train_ends, split.valid.positions, split.test.positions)
+    settings = {
+        "preset": to_dict(preset),
+        "dataset": dataset.name,
+        "sequences_sha256": dataset.interactions.sequences_sha256,
+        "catalogue_sha256": dataset.catalogue.sha256,
+        "candidates": dataset.candidates,
+        "split": split.name,
+        "split_sha256": _sha256(b"".join(cut.tobytes() for cut in cuts)),
+        "vectors_sha256": None
+        if vectors is None
+        else hashlib.sha256(vectors.tobytes()).hexdigest(),
+        "init_from_sha256": None if init_from is None else weights_sha256(init_from),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(settings))
+    return plain
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
