@@ -61,6 +61,7 @@ def create_app(settings: Settings) -> FastAPI:
         version=VERSION,
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # an empty id would be sent on to another address
     )
     app.state.settings = settings
     app.include_router(operations.open_router)

@@ -96,7 +96,8 @@ def test_a_wrong_method_is_told(asking: TestClient):
     assert asking.post("/").status_code == 405
     for path, kind in (("/", "html"), ("/page.js", "javascript"), ("/page.css", "css")):
         assert kind in asking.get(path).headers["content-type"]
-    assert asking.get("/nothing").status_code == 404
+    for path in ("/nothing", "/recommend/"):
+        assert asking.get(path, follow_redirects=False).status_code == 404
 
 
 def test_requests_in_a_batch_each_keep_their_own_wishes(asking: TestClient):
