@@ -37,7 +37,7 @@ def described(made_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     shutdown_lifespans()
 
 
-@pytest.mark.parametrize("examples", [4, pytest.param(300, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [4, pytest.param(200, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("mode", GenerationMode)
 def test_made_up_requests_are_answered_as_described(
     described: Any, mode: GenerationMode, examples: int
