@@ -78,9 +78,7 @@ def _settings(
         "candidates": dataset.candidates,
         "split": split.name,
         "split_sha256": _sha256(b"".join(cut.tobytes() for cut in cuts)),
-        "vectors_sha256": None
-        if vectors is None
-        else hashlib.sha256(vectors.tobytes()).hexdigest(),
+        "vectors_sha256": None if vectors is None else _sha256(vectors.tobytes()),
         "init_from_sha256": None if init_from is None else weights_sha256(init_from),
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))

@@ -117,7 +117,7 @@ def train_run(
     state = out.with_name(f"{out.name}.training")
     if restart and state.exists() and is_main_process():
         shutil.rmtree(state)
-    split = preset_split(preset, dataset)
+    split, was_there = preset_split(preset, dataset), state.exists()
     try:
         recommender = Recommender.fit(
             dataset,
@@ -133,7 +133,8 @@ def train_run(
             measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
         )
     except LiteLLM4RecError:
-        if not has_learnt(state) and is_main_process():  # refused: there is nothing to go on from
+        # Refused, there is nothing to go on from.
+        if not was_there and not has_learnt(state) and is_main_process():
             shutil.rmtree(state, ignore_errors=True)
         raise
     where = Machine(device, devices).name()

@@ -169,7 +169,10 @@ def test_what_is_private_is_not_pushed_where_all_can_see_it(
     recommender: Recommender, monkeypatch: pytest.MonkeyPatch
 ):
     calls: list[str] = []
-    create = lambda self, name, **options: Repository(f"https://hub/{name}")  # noqa: E731
+
+    def create(self: Any, name: str, **options: Any) -> Repository:
+        return Repository(f"https://hub/{name}")
+
     monkeypatch.setattr(huggingface_hub.HfApi, "create_repo", create)
     monkeypatch.setattr(
         huggingface_hub.HfApi, "upload_folder", lambda self, **what: calls.append(what["repo_id"])
