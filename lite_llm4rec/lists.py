@@ -8,12 +8,14 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import torch
 
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.interactions import Interactions, Ints
 from lite_llm4rec.errors import ConfigError, DataError
 
 Candidates = Sequence[Any] | npt.NDArray[np.bool_]
+EMPTY_HISTORY = "empty history: the most popular items"
 
 
 @dataclass(frozen=True)
@@ -139,6 +141,38 @@ def item_numbers(
     lengths = [len(history) for history in histories]
     parts = np.split(numbers, np.cumsum(lengths)[:-1])
     return [part[part >= 0] for part in parts]
+
+
+def name_lists(
+    ids: list[Any],
+    titles: list[str],
+    items: torch.Tensor,
+    scores: torch.Tensor,
+    users: list[Any] | None = None,
+    histories: list[Ints] | None = None,
+) -> Recommendations:
+    """Write ranked numbers in the caller's ids.
+
+    Parameters
+    ----------
+    ids, titles : list
+        (N,) the catalogue's.
+    items, scores : torch.Tensor
+        (lists, k) best first; after the first −1 of a row there is nothing.
+    users : list, optional
+        Whose each list is.
+    histories : list of numpy.ndarray, optional
+        What the lists are for; one that is empty is noted.
+    """
+    rows = [[number for number in row if number >= 0] for row in items.tolist()]
+    empty = [False] * len(rows) if histories is None else [len(one) == 0 for one in histories]
+    return Recommendations(
+        users=users,
+        ids=[[ids[number] for number in row] for row in rows],
+        titles=[[titles[number] for number in row] for row in rows],
+        scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
+        notes=[EMPTY_HISTORY if nothing else "" for nothing in empty],
+    )
 
 
 def _checked(history: Any) -> Sequence[Any]:

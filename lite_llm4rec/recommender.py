@@ -14,7 +14,6 @@ import torch
 from lite_llm4rec import hub
 from lite_llm4rec.compiled import BATCHES, FixedShapes
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
 from lite_llm4rec.errors import ConfigError, DataError, nearest
@@ -22,7 +21,15 @@ from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_changes import ItemChanges
 from lite_llm4rec.item_vectors import check_vectors
-from lite_llm4rec.lists import Candidates, Recommendations, as_ids, as_lists, as_marks, item_numbers
+from lite_llm4rec.lists import (
+    Candidates,
+    Recommendations,
+    as_ids,
+    as_lists,
+    as_marks,
+    item_numbers,
+    name_lists,
+)
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import EncoderModel, SequenceModel
 from lite_llm4rec.neighbours import compared_vectors, nearest_rows
@@ -34,7 +41,6 @@ from lite_llm4rec.run_folder import read_run, write_run
 from lite_llm4rec.sample_histories import sample_histories
 
 USERS = 1000  # that an index is made to fit
-EMPTY_HISTORY = "empty history: the most popular items"
 
 
 class Recommender(ItemChanges):
@@ -242,7 +248,7 @@ class Recommender(ItemChanges):
                 self.model, search, self.counts, numbers, min(k, len(self.catalogue)), allowed,
                 include_seen, texts,
             )  # fmt: skip
-            yield self._recommendations(names, numbers, items, scores)
+            yield name_lists(self.ids, self.titles, items, scores, names, numbers)
 
     def similar_items(
         self, items: Sequence[Any], k: int = 10, *, by: Literal["text", "behaviour"] = "text"
@@ -260,7 +266,7 @@ class Recommender(ItemChanges):
         numbers = torch.from_numpy(self.catalogue.numbers(as_ids(items)))
         vectors = compared_vectors(self, by, self._matrix.of)
         found, scores = nearest_rows(vectors, numbers, k, torch.from_numpy(~self.retired))
-        return self._recommendations(list(items), None, found, scores)
+        return name_lists(self.ids, self.titles, found, scores, list(items))
 
     def find(self, words: str) -> Any:
         """Return the id of the one item whose title the words mean.
@@ -395,28 +401,6 @@ class Recommender(ItemChanges):
         if denied := as_ids(exclude):
             allowed[self.catalogue.numbers(denied)] = False
         return allowed
-
-    def _recommendations(
-        self,
-        names: list[Any] | None,
-        histories: list[Ints] | None,
-        items: torch.Tensor,
-        scores: torch.Tensor,
-    ) -> Recommendations:
-        titles = self.titles
-        ids = self.ids
-        rows = [[number for number in row if number >= 0] for row in items.tolist()]
-        notes = [
-            EMPTY_HISTORY if histories is not None and len(histories[place]) == 0 else ""
-            for place in range(len(rows))
-        ]
-        return Recommendations(
-            users=names,
-            ids=[[ids[number] for number in row] for row in rows],
-            titles=[[titles[number] for number in row] for row in rows],
-            scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
-            notes=notes,
-        )
 
 
 def _check_k(k: int) -> None:

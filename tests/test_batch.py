@@ -14,8 +14,9 @@ import pytest
 from lite_llm4rec.batch import BatchCounts, recommend_file
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.lists import EMPTY_HISTORY
 from lite_llm4rec.models import SASRecConfig
-from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
+from lite_llm4rec.recommender import Recommender
 from tests.conftest import tiny_preset, untrained
 
 USERS, CHUNK = 50, 8

@@ -15,7 +15,8 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
-from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
+from lite_llm4rec.lists import EMPTY_HISTORY
+from lite_llm4rec.recommender import Recommender
 from tests.conftest import (
     ring_tables,
     untrained,

@@ -11,7 +11,8 @@ from fastapi.testclient import TestClient
 
 from lite_llm4rec import recommender
 from lite_llm4rec.item_vectors import text_vectors
-from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
+from lite_llm4rec.lists import EMPTY_HISTORY
+from lite_llm4rec.recommender import Recommender
 from tests.conftest import ring_with_kinds
 from tests.serve.conftest import Serving
 

@@ -3,7 +3,8 @@ from pathlib import Path
 
 from fastapi.testclient import TestClient
 
-from lite_llm4rec.recommender import EMPTY_HISTORY, Recommender
+from lite_llm4rec.lists import EMPTY_HISTORY
+from lite_llm4rec.recommender import Recommender
 from tests.serve.conftest import Serving
 
 
