@@ -20,7 +20,7 @@ from tqdm import tqdm
 from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.models.base import weights_sha256
-from lite_llm4rec.paths import flush
+from lite_llm4rec.paths import alone, flush
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.version import VERSION
 from lite_llm4rec.written_table import writer_for
@@ -91,6 +91,8 @@ def recommend_file(
     ConfigError
         When it is the target, too; when the target is neither Parquet nor CSV; or when an
         interrupted run made its lists otherwise.
+    StoreError
+        When another process is making the same target.
     """
     source, target = Path(source), Path(target)
     if source.resolve() == target.resolve():
@@ -104,7 +106,7 @@ def recommend_file(
         "k": k, "exclude": list(exclude), "include_seen": include_seen, "chunk": chunk,
         "candidates": None if candidates is None else list(candidates), "columns": columns,
     }  # fmt: skip
-    parts = _parts_folder(target, {"how": how, **_made_of(recommender, source)})
+    parts = target.with_name(f"{target.name}.parts")
     schema = _schema(file, columns[0], recommender)
     resumed = 0
     rows = file.iter_batches(batch_size=chunk, columns=columns)
@@ -112,7 +114,9 @@ def recommend_file(
         total=file.metadata.num_rows, desc="recommending", unit=" users",
         disable=None if progress else True,
     )  # fmt: skip
-    with bar:
+    parts.mkdir(parents=True, exist_ok=True)
+    with alone(parts / "lock", 0), bar:
+        _claim(parts, {"how": how, **_made_of(recommender, source)})
         for number, histories in enumerate(_of_size(rows, chunk)):
             part = parts / f"{number:08}.parquet"
             if part.is_file():
@@ -124,7 +128,7 @@ def recommend_file(
                 )  # fmt: skip
                 _write(part, table)
             bar.update(len(histories))
-    written, unknown = _join(parts, target, open_writer, schema)
+        written, unknown = _join(parts, target, open_writer, schema)
     _remove(parts)
     return BatchCounts(file.metadata.num_rows, written, unknown, resumed)
 
@@ -170,9 +174,9 @@ def _made_of(recommender: Recommender, source: Path) -> dict[str, Any]:
     }
 
 
-def _parts_folder(target: Path, made_of: dict[str, Any]) -> Path:
-    """Give the folder of parts: that of an interrupted run in the same way, else an empty one."""
-    folder, text = target.with_name(f"{target.name}.parts"), json.dumps(made_of, default=str)
+def _claim(folder: Path, made_of: dict[str, Any]) -> None:
+    """See that the parts there, if any, were made in the same way."""
+    text = json.dumps(made_of, default=str)
     same = (folder / MADE_OF).is_file() and (folder / MADE_OF).read_text("utf-8") == text
     if not same:
         if any(folder.glob("*.parquet")):
@@ -181,9 +185,7 @@ def _parts_folder(target: Path, made_of: dict[str, Any]) -> Path:
                 " other filters or another k.",
                 "Run it again as it was, or delete that folder.",
             )
-        folder.mkdir(parents=True, exist_ok=True)
         (folder / MADE_OF).write_text(text, encoding="utf-8")
-    return folder
 
 
 def _schema(file: Any, user: str, recommender: Recommender) -> pa.Schema:

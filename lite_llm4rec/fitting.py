@@ -1,6 +1,5 @@
 """A data set and a preset → a trained `Run`."""
 
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,7 +36,7 @@ def fit_run(
     *,
     init_from: Run | None,
     vectors: npt.NDArray[np.float32] | None,
-    folder: str | Path | None,
+    folder: Path,
     progress: bool,
     measure: Sequence[Part],
     max_seconds: float | None,
@@ -51,8 +50,7 @@ def fit_run(
     if not len(split.valid):
         raise DataError(f"{split.name} has no validation targets.", "Choose another split.")
     brought = vectors is not None
-    if folder is not None:
-        claim(Path(folder), dataset, preset, split, vectors, init_from.model if init_from else None)
+    claim(folder, dataset, preset, split, vectors, init_from.model if init_from else None)
     tuned = _tuned_llm(init_from, preset, brought)
     torch.manual_seed(preset.seed)
     vectors = _first_vectors(dataset, preset, machine, vectors, tuned, progress)
@@ -65,14 +63,11 @@ def fit_run(
             _check_cold(counts, init_from.counts, places[0])
         take_over(model, facts, init_from.model, *places)
         init_from.check_users(split.interactions)
-    with tempfile.TemporaryDirectory() as temporary:
-        state = Path(folder) if folder is not None else Path(temporary)
-        state.mkdir(parents=True, exist_ok=True)
-        results, item_llm = run_stages(
-            model, dataset, split, preset, state, machine=machine, progress=progress,
-            measure=measure, max_seconds=max_seconds, tuned=tuned,
-        )  # fmt: skip
-        curves = write_curves(state, [result.stage for result in results])
+    results, item_llm = run_stages(
+        model, dataset, split, preset, folder, machine=machine, progress=progress,
+        measure=measure, max_seconds=max_seconds, tuned=tuned,
+    )  # fmt: skip
+    curves = write_curves(folder, [result.stage for result in results])
     if isinstance(model, CausalLLM4Rec):
         calibrate_cold(model, split, preset.seed, seen_filter=not preset.repeats)
     return Run(

@@ -1,7 +1,13 @@
 """Where things are kept between runs, and how they get to the disk."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from lite_llm4rec.errors import StoreError
 
 
 def cache_root() -> Path:
@@ -13,6 +19,35 @@ def cache_root() -> Path:
 def is_main_process() -> bool:
     """Tell whether this process is the one that writes, where several train together."""
     return os.environ.get("LOCAL_RANK", "0") == "0" and os.environ.get("NODE_RANK", "0") == "0"
+
+
+@contextmanager
+def alone(lock: Path, seconds: float = -1) -> Iterator[None]:
+    """Let one process at a time do what a lock file stands for.
+
+    Parameters
+    ----------
+    lock : Path
+        The file; it is made, and stays.
+    seconds : float
+        How long to wait for another process; by default, as long as it takes.
+
+    Raises
+    ------
+    StoreError
+        When another process is not done by then.
+    """
+    held = FileLock(lock)
+    try:
+        held.acquire(timeout=seconds)
+    except Timeout as error:
+        raise StoreError(
+            f"Another process is at work there: it holds {lock}.", "Run it again when that is done."
+        ) from error
+    try:
+        yield
+    finally:
+        held.release()
 
 
 def flush(path: Path) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lite_llm4rec import hub
+from lite_llm4rec import hub, training_folder
 from lite_llm4rec.compiled import BATCHES, FixedShapes
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
@@ -98,6 +98,8 @@ class Recommender(ItemChanges):
         Raises
         ------
         DataError, ConfigError, DownloadError, TrainingError
+        StoreError
+            When another training is at work in the folder.
         """
         if not isinstance(dataset, Dataset):
             raise DataError(
@@ -115,11 +117,12 @@ class Recommender(ItemChanges):
         # Lightning takes seconds to import, and only training needs it.
         from lite_llm4rec.fitting import fit_run
 
-        run = fit_run(
-            dataset, preset, split or preset_split(preset, dataset), Machine(device, devices),
-            init_from=init_from, vectors=vectors, folder=folder, progress=progress,
-            measure=measure, max_seconds=max_seconds,
-        )  # fmt: skip
+        with training_folder.opened(folder) as state:
+            run = fit_run(
+                dataset, preset, split or preset_split(preset, dataset), Machine(device, devices),
+                init_from=init_from, vectors=vectors, folder=state, progress=progress,
+                measure=measure, max_seconds=max_seconds,
+            )  # fmt: skip
         return cls(**vars(run))
 
     def evaluate(

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import ConfigError, StoreError
 from lite_llm4rec.evaluate import Evaluation
-from lite_llm4rec.paths import flush
+from lite_llm4rec.paths import alone, flush
 from lite_llm4rec.text.encoder import ItemLLM, Pooling, load_tokenizer
 from lite_llm4rec.version import VERSION
 
@@ -48,6 +48,7 @@ FILES = (
 )  # fmt: skip
 LEFT_BY_SYSTEMS = (".DS_Store", "Thumbs.db", "desktop.ini")
 COUNT_COLUMN, RETIRED_COLUMN = "training_interactions", "retired"
+PATIENCE = 60.0  # seconds
 _TAKE_ANOTHER = "Copy or train it again."
 
 
@@ -72,6 +73,24 @@ def replacing(path: Path) -> Iterator[Path]:
             flush(path.parent)
     except (OSError, SafetensorError) as error:
         raise StoreError(f"{path} cannot be written: {error}", "Check room and rights.") from error
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Keep others from changing a run folder between its reading and its saving; wait for them.
+
+    Raises
+    ------
+    StoreError
+        When it is no run folder, or another is not done with it within a minute.
+    """
+    read_config(path)  # a lock's folder is made where there is none
+    place = path.resolve()
+    try:
+        with alone(place.with_name(f".{place.name}.lock"), PATIENCE):
+            yield
+    except OSError as error:
+        raise StoreError(f"{path} cannot be changed: {error}", "Check room and rights.") from error
 
 
 def check_replaceable(path: Path) -> None:

@@ -3,6 +3,9 @@
 import hashlib
 import json
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +17,27 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import RankingModel, weights_sha256
-from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.paths import alone, is_main_process
 from lite_llm4rec.preset import Preset
+
+
+@contextmanager
+def opened(folder: str | Path | None) -> Iterator[Path]:
+    """Give a folder to one training at a time, or a passing one where none is named.
+
+    Raises
+    ------
+    StoreError
+        When another training is at work there.
+    """
+    if folder is None:
+        with tempfile.TemporaryDirectory() as temporary:
+            yield Path(temporary)
+        return
+    path = Path(folder)
+    path.mkdir(parents=True, exist_ok=True)
+    with alone(path / "lock", 0) if is_main_process() else nullcontext():
+        yield path
 
 
 def claim(
@@ -41,8 +63,8 @@ def claim(
         When what was learnt there was learnt from other settings or other data.
     """
     mark, wanted = folder / "settings.json", _settings(dataset, preset, split, vectors, init_from)
-    if mark.is_file() and has_learnt(folder):
-        change = difference(json.loads(mark.read_text(encoding="utf-8")), wanted)
+    if has_learnt(folder):
+        change = _difference(mark, wanted)
         if change:
             raise ConfigError(
                 f"{folder} holds an interrupted run with other settings: {change}.",
@@ -61,6 +83,12 @@ def has_learnt(folder: Path) -> bool:
     return any(folder.rglob("*.ckpt")) or any(folder.rglob("*.safetensors"))
 
 
+def _difference(mark: Path, wanted: dict[str, Any]) -> str:
+    if not mark.is_file():
+        return f"it has no {mark.name}, which tells them"
+    return difference(json.loads(mark.read_text(encoding="utf-8")), wanted)
+
+
 def _settings(
     dataset: Dataset,
     preset: Preset,
@@ -69,6 +97,7 @@ def _settings(
     init_from: RankingModel | None,
 ) -> dict[str, Any]:
     """Gather all that a training must keep to when it goes on."""
+    brought = None if vectors is None else _sha256(np.asarray(vectors, np.float32).tobytes())
     cuts = (split.train_ends, split.valid.positions, split.test.positions)
     settings = {
         "preset": to_dict(preset),
@@ -78,7 +107,7 @@ def _settings(
         "candidates": dataset.candidates,
         "split": split.name,
         "split_sha256": _sha256(b"".join(cut.tobytes() for cut in cuts)),
-        "vectors_sha256": None if vectors is None else _sha256(vectors.tobytes()),
+        "vectors_sha256": brought,
         "init_from_sha256": None if init_from is None else weights_sha256(init_from),
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))

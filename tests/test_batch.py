@@ -13,9 +13,10 @@ import pytest
 
 from lite_llm4rec.batch import BatchCounts, recommend_file
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.errors import ConfigError, DataError, StoreError
 from lite_llm4rec.lists import EMPTY_HISTORY
 from lite_llm4rec.models import SASRecConfig
+from lite_llm4rec.paths import alone
 from lite_llm4rec.recommender import Recommender
 from tests.conftest import tiny_preset, untrained
 
@@ -158,6 +159,14 @@ def test_parts_of_another_question_are_neither_taken_nor_lost(recommender, sourc
     recommender.retire_items(["i02"])
     with pytest.raises(ConfigError, match="made otherwise"):
         batch(recommender, source, target)
+
+
+def test_two_do_not_make_one_target(recommender, source, tmp_path):
+    target, parts = tmp_path / "out.parquet", tmp_path / "out.parquet.parts"
+    parts.mkdir()
+    with alone(parts / "lock"), pytest.raises(StoreError, match="Another process"):
+        batch(recommender, source, target)
+    assert batch(recommender, source, target).rows and not parts.exists()
 
 
 def test_the_input_is_not_replaced_by_its_lists(recommender, source):

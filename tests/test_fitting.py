@@ -13,7 +13,7 @@ import torch
 from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import last_n, leave_one_out
-from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.errors import ConfigError, DataError, StoreError
 from lite_llm4rec.models import (
     BERT4RecConfig,
     CausalConfig,
@@ -21,6 +21,7 @@ from lite_llm4rec.models import (
     LiteConfig,
     S3RecConfig,
 )
+from lite_llm4rec.paths import alone
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.stage_config import StageConfig
@@ -164,6 +165,18 @@ def test_a_folder_is_gone_on_with_by_the_same_training_alone(small_ring: Dataset
     with pytest.raises(ConfigError, match="split was 'leave_one_out'"):
         split = last_n(small_ring.interactions, 2)
         Recommender.fit(small_ring, preset, folder=folder, split=split, **how)
+
+
+def test_a_folder_of_another_training_or_of_one_that_says_nothing(small_ring, tmp_path: Path):
+    preset, folder = tiny_preset(), tmp_path / "state"
+    how: dict[str, Any] = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
+    folder.mkdir()
+    with alone(folder / "lock"), pytest.raises(StoreError, match="Another process"):
+        Recommender.fit(small_ring, preset, folder=folder, **how)
+    Recommender.fit(small_ring, preset, folder=folder, **how)
+    (folder / "settings.json").unlink()
+    with pytest.raises(ConfigError, match=r"other settings: it has no settings\.json"):
+        Recommender.fit(small_ring, preset, folder=folder, **how)
 
 
 def test_going_on_keeps_the_item_llm_that_was_tuned(small_ring: Dataset, text_model: Path):

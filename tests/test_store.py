@@ -1,5 +1,6 @@
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -225,6 +226,26 @@ def test_through_a_link_the_run_that_it_names_is_replaced(small: Path, trained: 
     again.save(link)
     assert link.is_symlink() and Recommender.load(small).retired.sum() == 1
     assert sorted(small.parent.iterdir()) == sorted([link, small])
+
+
+def test_of_changes_at_once_none_is_lost(small: Path, monkeypatch: pytest.MonkeyPatch):
+    def retire(item: str) -> None:
+        with store.changing(small):
+            run = Recommender.load(small)
+            run.retire_items([item])
+            run.save(small)
+
+    items = [f"i{number:02}" for number in range(8)]
+    with ThreadPoolExecutor(len(items)) as threads:
+        list(threads.map(retire, items))
+    assert Recommender.load(small).retired.nonzero()[0].tolist() == list(range(8))
+    monkeypatch.setattr(store, "PATIENCE", 0.0)
+    another = pytest.raises(StoreError, match=r"Another process[\s\S]*again when that is done")
+    with store.changing(small), another, ThreadPoolExecutor() as threads:
+        threads.submit(retire, "i09").result()
+    with pytest.raises(StoreError, match="not a run folder"), store.changing(small / "none" / "x"):
+        raise AssertionError("a folder that is not there")
+    assert not (small / "none").exists()
 
 
 def test_what_a_run_folder_holds_besides_is_not_lost(small: Path, trained: Recommender):

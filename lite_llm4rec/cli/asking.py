@@ -121,10 +121,12 @@ def add_items(
 ) -> None:
     """Make new items recommendable by their text, within seconds and without training."""
     from lite_llm4rec.recommender import Recommender
+    from lite_llm4rec.store import changing
 
-    recommender = Recommender.load(run)
-    added = recommender.add_items(items, items_id=items_id)
-    recommender.save(run)
+    with changing(run):
+        recommender = Recommender.load(run)
+        added = recommender.add_items(items, items_id=items_id)
+        recommender.save(run)
     total = len(recommender.catalogue)
     if as_json:
         print_json({"added": added, "items": total})
@@ -142,10 +144,12 @@ def retire_items(
 ) -> None:
     """Recommend some items no more; histories may still hold them."""
     from lite_llm4rec.recommender import Recommender
+    from lite_llm4rec.store import changing
 
-    recommender = Recommender.load(run)
-    recommender.retire_items(_ids(item), back=back)
-    recommender.save(run)
+    with changing(run):
+        recommender = Recommender.load(run)
+        recommender.retire_items(_ids(item), back=back)
+        recommender.save(run)
     retired = int(recommender.retired.sum())
     if as_json:
         print_json({"retired": retired})

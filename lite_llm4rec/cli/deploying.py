@@ -91,6 +91,7 @@ def index(
     from dataclasses import asdict
 
     from lite_llm4rec.recommender import Recommender
+    from lite_llm4rec.store import changing
 
     set_threads(threads)
     dataset = option.read_optional_dataset(
@@ -98,9 +99,10 @@ def index(
         user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
         core=core,
     )  # fmt: skip
-    recommender = Recommender.load(run)
-    facts = recommender.build_index(dataset, recall)
-    recommender.save(run)
+    with changing(run):
+        recommender = Recommender.load(run)
+        facts = recommender.build_index(dataset, recall)
+        recommender.save(run)
     if as_json:
         print_json(asdict(facts))
     else:

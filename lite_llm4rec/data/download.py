@@ -8,7 +8,6 @@ import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from http.client import HTTPException
 from pathlib import Path
 from threading import get_ident
@@ -19,9 +18,7 @@ from urllib.request import Request, urlopen
 from tqdm import tqdm
 
 from lite_llm4rec.errors import DownloadError
-
-if sys.platform != "win32":
-    import fcntl
+from lite_llm4rec.paths import alone
 
 TRIES = 3  # without a byte gained; a try that gains some starts the count anew
 PAUSE = 1.0  # seconds after the first failure, doubled after each further one
@@ -59,7 +56,7 @@ def fetch(url: str, path: Path) -> Path:
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with _alone(path):
+            with alone(_beside(path, ".lock")):
                 if not path.is_file():
                     _download(url, path)
         verify(path)
@@ -204,16 +201,6 @@ def _stored_version(part: Path) -> str:
 def _check_room(part: Path, needed: int) -> None:
     if shutil.disk_usage(part.parent).free < needed:
         raise OSError(errno.ENOSPC, f"{needed:,} more bytes are needed")
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time fetch a file (each rank of a training loads its data)."""
-    with open(_beside(path, ".lock"), "w") as lock:
-        if sys.platform != "win32":
-            with suppress(OSError):  # some network file systems know no locks
-                fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 class _Lines:
