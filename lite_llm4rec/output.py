@@ -10,6 +10,7 @@ from rich.text import Text
 
 from lite_llm4rec.card import METRIC_ORDER, shown_metrics
 from lite_llm4rec.data.doctor import Report
+from lite_llm4rec.data.doctor_report import counted
 from lite_llm4rec.evaluate import Evaluation, Protocol
 from lite_llm4rec.lists import Recommendations
 from lite_llm4rec.models import title
@@ -106,7 +107,14 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
             f"Leak checks passed: no target in training, order kept, items' numbers {numbers}."
         )
     if evaluation.repeats:
-        console.print(f"{evaluation.repeats:,} targets occur in their own history.")
+        missed = (
+            ", which the ranking leaves out: these are missed. Where people come to the same items"
+            " again, train with --set repeats=true"
+        )
+        console.print(
+            f"{counted(evaluation.repeats, 'target', 'occur')} in their own history"
+            f"{missed if evaluation.protocol.seen_filter else ''}."
+        )
     console.print(f"{evaluation.cases.num_rows:,} cases in {evaluation.seconds:.1f} s")
 
 

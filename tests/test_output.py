@@ -8,11 +8,13 @@ import pytest
 from rich.console import Console
 
 from lite_llm4rec.card import METRIC_ORDER
+from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.doctor_report import Finding, Report
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Protocol
 from lite_llm4rec.lists import Recommendations
-from lite_llm4rec.output import show_report, show_results, show_run, write_stream
+from lite_llm4rec.output import show_evaluation, show_report, show_results, show_run, write_stream
+from tests.conftest import ring_tables, untrained
 
 
 def test_results_fit_a_narrow_terminal():
@@ -32,6 +34,17 @@ def test_results_fit_a_narrow_terminal():
     shown = " ".join(out.getvalue().split())
     assert "R@10" in shown and "R recall, N NDCG, C coverage" in shown
     assert "3,416 candidates (interacted)" in shown
+
+
+def test_targets_that_no_ranking_can_hold_are_told():
+    dataset = Dataset.from_tables(*ring_tables(30, 4, 6, seed=0))
+    for removed, told in ((True, "which the ranking leaves out: these are missed"), (False, "")):
+        out = io.StringIO()
+        found = untrained(dataset).evaluate(dataset, seen_filter=removed)
+        show_evaluation(Console(file=out, width=200), found)
+        assert "30 targets occur in their own history" in out.getvalue()
+        assert ("--set repeats=true" in out.getvalue()) == removed
+        assert told in out.getvalue()
 
 
 def test_a_stage_that_was_not_measured_is_shown_by_what_it_cost():

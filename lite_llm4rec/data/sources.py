@@ -80,7 +80,7 @@ def load(
 ) -> Dataset:
     """Load a named data set, from a data root if that has it, else from its publisher.
 
-    Warns when its counts are not the published ones.
+    Warns when its counts are not the published ones, and where a root that is given lacks it.
 
     Parameters
     ----------
@@ -180,7 +180,14 @@ def _in_root(source: Source, root: str | Path | None) -> tuple[Path, Path] | Non
             f"Correct root=… or the environment variable {ROOT_VARIABLE}, or unset it.",
         )
     interactions, items = (folder / name for name in source.root_files)
-    return (interactions, items) if interactions.is_file() and items.is_file() else None
+    if interactions.is_file() and items.is_file():
+        return interactions, items
+    if root:
+        warnings.warn(
+            f"{folder} has no {' and '.join(source.root_files)}; it comes from its publisher.",
+            stacklevel=4,
+        )
+    return None
 
 
 def _fetched(source: Source, cache: str | Path | None) -> list[Path]:

@@ -295,7 +295,12 @@ def test_root_without_it_falls_through(
 ) -> None:
     publish(monkeypatch, site, "ml-1m", {"ml-1m.zip": ML_1M}, (2, 3, 5))
     write_root(tmp_path / "root", "ml-100k")
-    assert len(load("ml-1m", root=tmp_path / "root").interactions) == 5
+    with pytest.warns(UserWarning, match=r"has no ml-1m/interactions\.parquet.*its publisher"):
+        assert len(load("ml-1m", root=tmp_path / "root").interactions) == 5
+    monkeypatch.setenv("LITE_LLM4REC_DATA", str(tmp_path / "root"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        load("ml-1m")
 
 
 def test_root_that_is_no_folder(tmp_path: Path) -> None:
