@@ -28,7 +28,7 @@ def doctor(
     """
     from lite_llm4rec.data.doctor import examine
     from lite_llm4rec.data.prepared import prepared_tables
-    from lite_llm4rec.data.sources import tables
+    from lite_llm4rec.data.sources import SOURCES, tables
     from lite_llm4rec.output import show_report
 
     log: Any = interactions
@@ -40,6 +40,9 @@ def doctor(
         raise LiteLLM4RecError("Name a table to look at.", "--interactions FILE, or --data NAME")
     columns = text.split(",") if text else None
     report = examine(log, things, user=user, item=item, items_id=items_id, time=time, text=columns)
+    if data in SOURCES and not Path(data).is_dir():
+        about = SOURCES[data]
+        report.facts.extend([("licence", about.licence), ("about it", about.notes)])
     print_json(report.to_dict()) if as_json else show_report(console, report)
     raise typer.Exit(0 if report.ok else 1)
 

@@ -24,7 +24,6 @@ MAX_VECTOR = 8_192
 MAX_TEXTS = 64  # texts in one request
 
 KEYS_VARIABLE = "LITE_LLM4REC_API_KEYS"
-DATABASE_VARIABLE = "LITE_LLM4REC_DATABASE"
 
 
 @dataclass(frozen=True)

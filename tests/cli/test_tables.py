@@ -10,6 +10,7 @@ import pytest
 
 from lite_llm4rec.recommender import Recommender
 from tests.cli.conftest import World, assert_refused, run
+from tests.data.test_sources import write_root
 
 
 def without_time(text: str) -> str:
@@ -108,3 +109,9 @@ def test_doctor(world: World, tmp_path: Path):
     assert run("prepare", *world.tables, "--out", tmp_path / "prepared").status == 0
     assert run("doctor", "--data", tmp_path / "prepared").status == 0
     assert_refused(run("doctor", "--data", tmp_path), "was not made by")
+
+
+def test_doctor_tells_on_what_terms_a_named_set_is_had(tmp_path: Path):
+    write_root(tmp_path, "ml-100k")
+    found = run("doctor", "--data", "ml-100k", "--root", tmp_path, "--json")
+    assert "Acknowledge F. M. Harper" in found.json["facts"]["licence"]
