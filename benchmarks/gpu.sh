@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One slice of the paper's cells that want a GPU, from a plain copy of the repository: needs torch,
-# transformers, lightning, pyarrow, safetensors, tokenizers, numpy and tqdm, and no network.
+# transformers, lightning, pyarrow, safetensors, tokenizers, numpy, filelock and tqdm, and no network.
 #
 #   benchmarks/gpu.sh DATA_ROOT T5_FOLDER OUT [MORE OPTIONS OF gpu.py, e.g. --seeds 0,1,2]
 #

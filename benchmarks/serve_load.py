@@ -97,6 +97,8 @@ def served(name: str, run: Path, threads: int, folder: Path) -> Iterator[tuple[s
                 break
             except httpx.HTTPError:
                 assert process.poll() is None, (folder / f"{name}.log").read_text()
+        else:
+            raise TimeoutError((folder / f"{name}.log").read_text())
         yield url, process.pid
     finally:
         process.terminate()

@@ -7,6 +7,7 @@ record exists are skipped, so that a stopped search goes on.
 """
 
 import argparse
+import json
 import tempfile
 import tomllib
 from pathlib import Path
@@ -14,19 +15,31 @@ from typing import Any
 
 import torch
 
-from lite_llm4rec.config import override, to_dict
+from lite_llm4rec.config import difference, override, to_dict
 from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import leave_one_out
-from lite_llm4rec.preset import preset_from_dict
+from lite_llm4rec.errors import nearest
+from lite_llm4rec.preset import Preset, preset_from_dict
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
+
+
+def preset_of(plan: dict[str, Any], cell: dict[str, Any]) -> Preset:
+    return preset_from_dict(override({"name": cell["name"], **plan["base"]}, cell.get("set", [])))
+
+
+def tell_changes(plan: dict[str, Any], cell: dict[str, Any], path: Path) -> None:
+    """Say where a cell that is done was done by another plan."""
+    made = preset_from_dict(json.loads(path.read_text(encoding="utf-8"))["settings"])
+    change = difference(to_dict(made), to_dict(preset_of(plan, cell)))
+    if change:
+        print(f"{path} was made otherwise: {change}. Delete it to have it made again.", flush=True)
 
 
 def run_cell(plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path) -> str:
     dataset = load(plan["data"])
     split = leave_one_out(dataset.interactions)
-    settings = override({"name": cell["name"], **plan["base"]}, cell.get("set", []))
-    preset = preset_from_dict(settings)
+    preset = preset_of(plan, cell)
     with tempfile.TemporaryDirectory() as folder:
         model = Recommender.fit(
             dataset, preset, split=split, folder=folder, device="cpu", measure=("valid",)
@@ -60,11 +73,17 @@ def main() -> None:
     parser.add_argument("--cells", help="names, comma-separated; by default all")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
-    wanted = arguments.cells.split(",") if arguments.cells else []
     plan = tomllib.loads(arguments.plan.read_text(encoding="utf-8"))
+    names = [cell["name"] for cell in plan["cell"]]
+    wanted = arguments.cells.split(",") if arguments.cells else names
+    for name in set(wanted) - set(names):
+        parser.error(f"there is no cell {name}; {nearest(name, names)}")
     for order, cell in enumerate(plan["cell"]):
         path = arguments.out / f"{cell['name']}.json"
-        if path.exists() or (wanted and cell["name"] not in wanted):
+        if cell["name"] not in wanted:
+            continue
+        if path.exists():
+            tell_changes(plan, cell, path)
             continue
         print(cell["name"], run_cell(plan, cell, order, path), flush=True)
 

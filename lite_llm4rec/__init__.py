@@ -42,7 +42,7 @@ _HOMES = {
     "Preset": "preset",
     "Recommender": "recommender",
     "by_time": "data.split",
-    "compare": "evaluate",
+    "compare": "paired",
     "last_n": "data.split",
     "leave_one_out": "data.split",
     "load_dataset": "data.sources",

@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -115,21 +116,24 @@ def recommend_file(
         disable=None if progress else True,
     )  # fmt: skip
     parts.mkdir(parents=True, exist_ok=True)
-    with alone(parts / "lock", 0), bar:
+    with alone(parts, 0), _nothing_left(parts), bar:
         _claim(parts, {"how": how, **_made_of(recommender, source)})
+        made = []
         for number, histories in enumerate(_of_size(rows, chunk)):
-            part = parts / f"{number:08}.parquet"
-            if part.is_file():
+            made.append(parts / f"{number:08}.parquet")
+            if made[-1].is_file():
                 resumed += len(histories)
             else:
                 table = _recommend(
                     recommender, histories, schema, k, exclude=exclude, candidates=candidates,
                     include_seen=include_seen, device=device,
                 )  # fmt: skip
-                _write(part, table)
+                _write(made[-1], table)
             bar.update(len(histories))
-        written, unknown = _join(parts, target, open_writer, schema)
-    _remove(parts)
+        written, unknown = _join(made, target, open_writer, schema)
+        for part in made:  # what tells how they were made goes last
+            part.unlink()
+    shutil.rmtree(parts)
     return BatchCounts(file.metadata.num_rows, written, unknown, resumed)
 
 
@@ -159,7 +163,10 @@ def _columns(file: Any, user: str | None, source: Path) -> list[str]:
             "Write one row per user. For a log of interactions: --interactions, or"
             " Recommender.recommend.",
         )
-    return [find_column(schema.empty_table(), "user", user, str(source)), lists[0]]
+    found = find_column(schema.empty_table(), "user", user, str(source))
+    if found == lists[0]:
+        raise DataError(f"{source}: '{found}' is the column of lists.", "Name the users' column.")
+    return [found, lists[0]]
 
 
 def _made_of(recommender: Recommender, source: Path) -> dict[str, Any]:
@@ -233,19 +240,25 @@ def _write(path: Path, table: pa.Table) -> None:
     os.replace(partial, path)
 
 
-def _remove(parts: Path) -> None:
-    """Remove the folder of parts; what tells how they were made goes last."""
-    for part in parts.glob("*.parquet"):
-        part.unlink()
-    shutil.rmtree(parts)
+@contextmanager
+def _nothing_left(parts: Path) -> Iterator[None]:
+    """Remove the folder of parts where it fails before there is one."""
+    try:
+        yield
+    except Exception:
+        if not any(parts.glob("*.parquet")):
+            shutil.rmtree(parts, ignore_errors=True)
+        raise
 
 
-def _join(parts: Path, target: Path, open_writer: Any, schema: pa.Schema) -> tuple[int, int]:
+def _join(
+    parts: Sequence[Path], target: Path, open_writer: Any, schema: pa.Schema
+) -> tuple[int, int]:
     """Write all parts as one file; give its number of rows, and of unknown items."""
     rows = unknown = 0
-    partial = parts / "whole.part"
+    partial = target.with_name(f"{target.name}.parts") / "whole.part"
     with open_writer(partial, schema) as writer:
-        for part in sorted(parts.glob("*.parquet")):
+        for part in parts:
             table = pyarrow.parquet.read_table(part)
             writer.write_table(table.replace_schema_metadata(None))
             rows += table.num_rows

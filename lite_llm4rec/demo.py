@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.doctor import examine
@@ -152,9 +153,8 @@ def _show_lists(console: Console, dataset: Dataset, recommender: Recommender) ->
     for user in range(SHOWN):
         *history, target = log.history(user).tolist()
         found = recommender.recommend([[ids[item] for item in history]], k=5)
-        console.print(
-            f"\n[bold]{log.user_ids[user].as_py()}[/bold] chose (the last of {len(history)}):"
-        )
+        name = (str(log.user_ids[user].as_py()), "bold")
+        console.print(Text.assemble("\n", name, f" chose (the last of {len(history)}):"))
         console.print("  " + " → ".join(titles[item] for item in history[-4:]), highlight=False)
         for rank, title in enumerate(found.titles[0], start=1):
             came = "  ← came next" if title == titles[target] else ""

@@ -100,7 +100,7 @@ def show_evaluation(console: Console, evaluation: Evaluation) -> None:
     console.print(table)
     _show_slices(console, evaluation)
     for leak in evaluation.leaks:
-        console.print(f"[red]leak[/red] {leak}")
+        console.print(Text.assemble(("leak", "red"), f" {leak}"))
     if not evaluation.leaks:
         numbers = "were drawn" if "malformed" in evaluation.metrics else "do not matter"
         console.print(
@@ -234,5 +234,7 @@ def write_stream(stream: Iterator[Recommendations], path: Path) -> int:
         writer.close()
         partial.replace(path)
     finally:
+        if writer is not None:
+            writer.close()  # Windows removes no open file
         partial.unlink(missing_ok=True)
     return rows

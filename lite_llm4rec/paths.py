@@ -1,6 +1,8 @@
 """Where things are kept between runs, and how they get to the disk."""
 
+import hashlib
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,32 +24,41 @@ def is_main_process() -> bool:
 
 
 @contextmanager
-def alone(lock: Path, seconds: float = -1) -> Iterator[None]:
-    """Let one process at a time do what a lock file stands for.
+def alone(path: Path, seconds: float = -1, lock: Path | None = None) -> Iterator[None]:
+    """Let one process of this user at a time work on a path; who has it may ask again.
 
     Parameters
     ----------
-    lock : Path
-        The file; it is made, and stays.
+    path : Path
+        What is worked on.
     seconds : float
         How long to wait for another process; by default, as long as it takes.
+    lock : Path, optional
+        The file that stands for it, where other machines are to see it; else one among the
+        temporary files, so that nothing is left beside `path`.
 
     Raises
     ------
     StoreError
         When another process is not done by then.
     """
-    held = FileLock(lock)
+    held = FileLock(lock or _lock_of(path), is_singleton=True)
     try:
         held.acquire(timeout=seconds)
     except Timeout as error:
         raise StoreError(
-            f"Another process is at work there: it holds {lock}.", "Run it again when that is done."
+            f"Another process is at work on {path}.", "Run it again when that is done."
         ) from error
     try:
         yield
     finally:
         held.release()
+
+
+def _lock_of(path: Path) -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    name = hashlib.sha256(os.path.realpath(path).encode()).hexdigest()
+    return Path(tempfile.gettempdir()) / f"lite-llm4rec-locks-{user}" / f"{name[:32]}.lock"
 
 
 def flush(path: Path) -> None:

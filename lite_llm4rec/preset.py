@@ -86,6 +86,8 @@ class Preset:
     vector: StageConfig | None = None
 
     def __post_init__(self) -> None:
+        if not 0 <= self.seed < 2**63:
+            raise ConfigError(f"seed is {self.seed}.", "It is at least 0, and below 2^63.")
         if self.joint is None and self.vector is None:
             raise ConfigError(
                 "A preset needs a [joint] or a [vector] stage, or both.",
@@ -228,8 +230,11 @@ def preset_from_dict(values: dict[str, Any]) -> Preset:
     ConfigError
         On an unknown setting, value or kind of model.
     """
-    kind = values.get("model", {}).get("kind", "lite")
-    if kind not in MODELS:
+    model = values.get("model", {})
+    if not isinstance(model, dict):
+        raise ConfigError(f"model is {model!r}.", 'Its settings are: model.kind = "causal", …')
+    kind = model.get("kind", "lite")
+    if not isinstance(kind, str) or kind not in MODELS:
         known = nearest(str(kind), MODELS)
         raise ConfigError(
             f"There is no model of the kind {kind!r}.",

@@ -178,13 +178,15 @@ def machine() -> dict[str, Any]:
 def commit() -> str | None:
     """Return the checkout's commit, with "+" when files have changed since.
 
-    Outside one it is what the environment's `LITE_LLM4REC_COMMIT` says, or None.
+    Where this is a copy, be it in another project's checkout, it is what the environment's
+    `LITE_LLM4REC_COMMIT` says, or None.
     """
     try:
         here = Path(__file__).parent
+        _git("ls-files", "--error-unmatch", Path(__file__).name, cwd=here)
         name = _git("rev-parse", "--short=12", "HEAD", cwd=here)
         changed = _git(
-            "status", "--porcelain", "--untracked-files=no", "--", "*.py", "*.toml", cwd=here
+            "status", "--porcelain", "--untracked-files=no", "--", ":/*.py", ":/*.toml", cwd=here
         )
     except (OSError, subprocess.CalledProcessError):
         return os.environ.get("LITE_LLM4REC_COMMIT")

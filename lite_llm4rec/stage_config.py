@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from lite_llm4rec.config import check_shares
+from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.sampling import STRATEGIES
 from lite_llm4rec.errors import ConfigError, nearest
 
@@ -63,6 +63,7 @@ class StageConfig:
         if self.strategy not in STRATEGIES:
             raise ConfigError(f"No strategy '{self.strategy}'", nearest(self.strategy, STRATEGIES))
         check_shares(self, "average", "warmup")
+        check_at_least(self, 0, "weight_decay", "adam_eps")
         for name in ("epochs", "batch", "patience", "validate_every", "lr"):
             if not getattr(self, name) > 0:
                 raise ConfigError(

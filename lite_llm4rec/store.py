@@ -59,7 +59,7 @@ def replacing(path: Path) -> Iterator[Path]:
     A crash leaves the old folder or the new one, never half. A link stays one: what it points at
     is replaced.
     """
-    path = path.resolve() if path.is_symlink() else path
+    path = path.resolve() if path.is_symlink() else Path(os.path.abspath(path))
     check_replaceable(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,10 @@ def replacing(path: Path) -> Iterator[Path]:
             fresh = Path(beside) / "new"
             fresh.mkdir()
             yield fresh
+            readable = fresh.stat().st_mode & 0o666  # as the umask has it; safetensors does not
             for file in fresh.rglob("*"):
+                if file.is_file():
+                    file.chmod(readable)
                 flush(file)
             _swap(fresh, path)
             flush(path.parent)
@@ -82,15 +85,10 @@ def changing(path: Path) -> Iterator[None]:
     Raises
     ------
     StoreError
-        When it is no run folder, or another is not done with it within a minute.
+        When another is not done with it within a minute.
     """
-    read_config(path)  # a lock's folder is made where there is none
-    place = path.resolve()
-    try:
-        with alone(place.with_name(f".{place.name}.lock"), PATIENCE):
-            yield
-    except OSError as error:
-        raise StoreError(f"{path} cannot be changed: {error}", "Check room and rights.") from error
+    with alone(path, PATIENCE):
+        yield
 
 
 def check_replaceable(path: Path) -> None:
@@ -167,6 +165,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def _where_it_may_be(folder: Path) -> str:
     """Look for a run folder inside, and for what trainings and saves leave beside."""
+    folder = Path(os.path.abspath(folder))
     for found in sorted(folder.glob(f"*/{CONFIG}")):
         return f"There is one in it: {found.parent}"
     for found in sorted(folder.parent.glob(f".{folder.name}.*/old/{CONFIG}")):

@@ -36,7 +36,7 @@ def opened(folder: str | Path | None) -> Iterator[Path]:
         return
     path = Path(folder)
     path.mkdir(parents=True, exist_ok=True)
-    with alone(path / "lock", 0) if is_main_process() else nullcontext():
+    with alone(path, 0) if is_main_process() else nullcontext():
         yield path
 
 

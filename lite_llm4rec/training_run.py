@@ -1,6 +1,9 @@
 """One training run from data set to run folder, as `lite-llm4rec train` does it."""
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +15,7 @@ import torch
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
-from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import (
@@ -24,11 +27,11 @@ from lite_llm4rec.models import (
     RankingModel,
     title,
 )
-from lite_llm4rec.paths import is_main_process
+from lite_llm4rec.paths import alone, is_main_process
 from lite_llm4rec.preset import Preset, preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
-from lite_llm4rec.store import check_replaceable
+from lite_llm4rec.store import changing, check_replaceable
 from lite_llm4rec.training_folder import has_learnt
 
 
@@ -109,48 +112,66 @@ def train_run(
     Raises
     ------
     ConfigError
-        When the interrupted run there had other settings or other data.
+        When the interrupted run there had other settings or other data, or the record is not to be
+        a .json.
     StoreError
-        When `out` is something else than a run folder.
+        When `out` is something else than a run folder, or another training is at work on it.
     """
+    out = Path(os.path.abspath(out))  # "." has no name
     check_replaceable(out)
+    if record is not None and record.suffix != ".json":
+        raise ConfigError(f"The record is to be {record}.", f"A file as {record}.json")
     state = out.with_name(f"{out.name}.training")
-    if restart and state.exists() and is_main_process():
-        shutil.rmtree(state)
-    split, was_there = preset_split(preset, dataset), state.exists()
+    with alone(state, 0) if is_main_process() else nullcontext():
+        if restart and state.exists() and is_main_process():
+            shutil.rmtree(state)
+        split = preset_split(preset, dataset)
+        with _nothing_left(state):
+            recommender = Recommender.fit(
+                dataset,
+                preset,
+                init_from=init_from,
+                split=split,
+                vectors=vectors,
+                folder=state,
+                device=device,
+                devices=devices,
+                progress=progress,
+                max_seconds=max_seconds,
+                measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
+            )
+        run = _measure(recommender, dataset, split, Machine(device, devices).name())
+        if is_main_process():
+            with changing(out):
+                recommender.save(out)
+            if record is not None:
+                _record(record, run, preset, details or {})
+            shutil.rmtree(state)
+    return run
+
+
+@contextmanager
+def _nothing_left(state: Path) -> Iterator[None]:
+    """Remove a new folder of checkpoints where training fails before there is one to go on from."""
+    was_there = state.exists()
     try:
-        recommender = Recommender.fit(
-            dataset,
-            preset,
-            init_from=init_from,
-            split=split,
-            vectors=vectors,
-            folder=state,
-            device=device,
-            devices=devices,
-            progress=progress,
-            max_seconds=max_seconds,
-            measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
-        )
-    except LiteLLM4RecError:
-        # Refused, there is nothing to go on from.
+        yield
+    except Exception:
         if not was_there and not has_learnt(state) and is_main_process():
             shutil.rmtree(state, ignore_errors=True)
         raise
-    where = Machine(device, devices).name()
-    recommender.evaluate(dataset, split, "valid", device=where)
-    evaluation = recommender.evaluate(dataset, split, "test", device=where)
-    seconds = sum(row["seconds"] for row in recommender.stages)
-    baselines = _baselines(dataset, split, recommender)
-    run = TrainingRun(
-        title(to_dict(preset.model)), baselines, evaluation, recommender.stages, seconds
+
+
+def _measure(recommender: Recommender, dataset: Dataset, split: Split, device: str) -> TrainingRun:
+    recommender.evaluate(dataset, split, "valid", device=device)
+    evaluation = recommender.evaluate(dataset, split, "test", device=device)
+    return TrainingRun(
+        title(to_dict(recommender.preset.model)),
+        _baselines(dataset, split, recommender),
+        evaluation,
+        recommender.stages,
+        sum(row["seconds"] for row in recommender.stages),
     )
-    if is_main_process():
-        recommender.save(out)
-        if record is not None:
-            _record(record, run, preset, details or {})
-        shutil.rmtree(state)
-    return run
 
 
 def _baselines(dataset: Dataset, split: Split, trained: Recommender) -> dict[str, Evaluation]:

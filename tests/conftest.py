@@ -1,5 +1,9 @@
 """Small worlds that tests share."""
 
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +27,25 @@ from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.stage_config import StageConfig
 
 torch.set_num_threads(1)
+
+HOLD = """
+import sys
+from pathlib import Path
+from lite_llm4rec.paths import alone
+with alone(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+@contextmanager
+def elsewhere(path: Path) -> Iterator[None]:
+    """Let another process work on a path; it is killed at the end."""
+    command = [sys.executable, "-c", HOLD, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None and other.stdout.readline() == b"held\n"
+        yield
+        other.kill()
 
 
 def ring_tables(users: int, items: int, length: int, seed: int) -> tuple[pa.Table, pa.Table]:

@@ -16,9 +16,8 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError, DataError, StoreError
 from lite_llm4rec.lists import EMPTY_HISTORY
 from lite_llm4rec.models import SASRecConfig
-from lite_llm4rec.paths import alone
 from lite_llm4rec.recommender import Recommender
-from tests.conftest import tiny_preset, untrained
+from tests.conftest import elsewhere, tiny_preset, untrained
 
 USERS, CHUNK = 50, 8
 
@@ -163,10 +162,18 @@ def test_parts_of_another_question_are_neither_taken_nor_lost(recommender, sourc
 
 def test_two_do_not_make_one_target(recommender, source, tmp_path):
     target, parts = tmp_path / "out.parquet", tmp_path / "out.parquet.parts"
-    parts.mkdir()
-    with alone(parts / "lock"), pytest.raises(StoreError, match="Another process"):
+    with elsewhere(parts), pytest.raises(StoreError, match="Another process"):
         batch(recommender, source, target)
     assert batch(recommender, source, target).rows and not parts.exists()
+
+
+def test_a_refused_call_leaves_nothing(recommender, source, tmp_path):
+    target, before = tmp_path / "out.parquet", sorted(tmp_path.iterdir())
+    with pytest.raises(DataError):
+        batch(recommender, source, target, exclude=["nosuch"])
+    with pytest.raises(DataError, match="is the column of lists"):
+        recommend_file(recommender, source, target, user="history", progress=False)
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_the_input_is_not_replaced_by_its_lists(recommender, source):

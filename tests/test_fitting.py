@@ -21,13 +21,13 @@ from lite_llm4rec.models import (
     LiteConfig,
     S3RecConfig,
 )
-from lite_llm4rec.paths import alone
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.text.encoder import ItemLLM, encode_texts, load_tokenizer
 from tests.conftest import (
     drawn_vectors,
+    elsewhere,
     ring_tables,
     ring_with_kinds,
     text_preset,
@@ -170,8 +170,7 @@ def test_a_folder_is_gone_on_with_by_the_same_training_alone(small_ring: Dataset
 def test_a_folder_of_another_training_or_of_one_that_says_nothing(small_ring, tmp_path: Path):
     preset, folder = tiny_preset(), tmp_path / "state"
     how: dict[str, Any] = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
-    folder.mkdir()
-    with alone(folder / "lock"), pytest.raises(StoreError, match="Another process"):
+    with elsewhere(folder), pytest.raises(StoreError, match="Another process"):
         Recommender.fit(small_ring, preset, folder=folder, **how)
     Recommender.fit(small_ring, preset, folder=folder, **how)
     (folder / "settings.json").unlink()

@@ -171,6 +171,12 @@ def test_assignments_and_the_seed_win_over_the_file():
         ("vector.strategy=al", r"preset\.vector\.strategy should be 'sampling' or 'all'"),
         ("text.template=titel/1", r"No template 'titel/1'[\s\S]*'title/1'"),
         ("vector.epochs", "not of the form"),
+        ("vector.weight_decay=-1", "weight_decay must be at least 0, not -1"),
+        ("vector.adam_eps=-1", "adam_eps must be at least 0, not -1"),
+        ("seed=-1", "seed is -1"),
+        ("seed=18446744073709551616", "seed is 18446744073709551616"),
+        ("model=causal", "model is 'causal'"),
+        ("model.kind=[1]", r"no model of the kind \[1\]"),
     ],
 )
 def test_what_cannot_work_is_said(assignment: str, words: str):

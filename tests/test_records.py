@@ -1,4 +1,5 @@
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,10 @@ def test_a_copy_without_git_is_told_its_commit(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.delenv("LITE_LLM4REC_COMMIT", raising=False)
     assert records.commit() is None
     monkeypatch.setenv("LITE_LLM4REC_COMMIT", "0123456789ab")
+    assert records.commit() == "0123456789ab"
+    who = ["-c", "user.name=x", "-c", "user.email=x@y"]
+    for words in (["init"], [*who, "commit", "--allow-empty", "-m", "another project's"]):
+        subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
     assert records.commit() == "0123456789ab"
 
 

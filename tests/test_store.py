@@ -243,9 +243,26 @@ def test_of_changes_at_once_none_is_lost(small: Path, monkeypatch: pytest.Monkey
     another = pytest.raises(StoreError, match=r"Another process[\s\S]*again when that is done")
     with store.changing(small), another, ThreadPoolExecutor() as threads:
         threads.submit(retire, "i09").result()
-    with pytest.raises(StoreError, match="not a run folder"), store.changing(small / "none" / "x"):
-        raise AssertionError("a folder that is not there")
-    assert not (small / "none").exists()
+
+
+def test_who_may_read_the_folder_may_read_its_files(small: Path):
+    modes = {path.name: path.stat().st_mode & 0o777 for path in small.rglob("*")}
+    assert set(modes.values()) == {small.stat().st_mode & 0o666}, modes
+
+
+def test_the_folder_that_one_stands_in(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(small)
+    run = Recommender.load(".")
+    run.retire_items(["i03"])
+    run.save(small)
+    monkeypatch.chdir(small)
+    assert Recommender.load(Path()).retired.sum() == 1
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(StoreError, match="not a run folder"):
+        Recommender.load(".")
 
 
 def test_what_a_run_folder_holds_besides_is_not_lost(small: Path, trained: Recommender):

@@ -19,7 +19,7 @@ from lite_llm4rec.records import read_records
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.train import Task
 from lite_llm4rec.training_run import TrainingRun, train_run
-from tests.conftest import ring_tables, text_preset
+from tests.conftest import elsewhere, ring_tables, text_preset
 
 STAGE = StageConfig(strategy="all", epochs=2, batch=40, lr=5e-3)
 
@@ -124,7 +124,25 @@ def test_a_refused_training_leaves_nothing(small_ring: Dataset, preset: Preset, 
     two = np.ones((2, 16), np.float32)  # of more items
     with pytest.raises(LiteLLM4RecError):
         train_run(small_ring, preset, tmp_path / "run", vectors=two, progress=False)
+    with pytest.raises(ConfigError, match=r"result\.json"):
+        run(small_ring, preset, tmp_path / "run", record=tmp_path / "result")
     assert not list(tmp_path.iterdir())
+
+
+def test_whoever_trains_there_is_left_alone(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "run"
+    interrupt(monkeypatch, small_ring, preset, out)
+    state = out.with_name("run.training")
+    before = sorted(state.rglob("*"))
+    with elsewhere(state):
+        for options in ({}, {"restart": True}):
+            with pytest.raises(StoreError, match=f"Another process is at work on {state}"):
+                run(small_ring, preset, out, **options)
+    assert sorted(state.rglob("*")) == before
+    run(small_ring, preset, out)
+    assert not state.exists()
 
 
 def test_the_settings_of_a_run_are_written_whole_or_not_at_all(

@@ -8,7 +8,7 @@ import typer
 
 from lite_llm4rec.cli import options as option
 from lite_llm4rec.cli.terminal import console, print_json, set_threads
-from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
 
 
 def recommend(
@@ -51,7 +51,6 @@ def recommend(
 ) -> None:
     """Recommend for histories of item ids, of titles, or for every user of a table."""
     from lite_llm4rec.batch import recommend_file
-    from lite_llm4rec.data.interactions import Interactions
     from lite_llm4rec.output import write_stream
     from lite_llm4rec.recommender import Recommender
 
@@ -59,31 +58,26 @@ def recommend(
     recommender = Recommender.load(run)
     if cold_offset is not None:
         recommender.cold_offset = cold_offset
+    how: dict[str, Any] = {
+        "exclude": option.names(exclude),
+        "candidates": None if among is None else option.names(among),
+        "include_seen": include_seen,
+        "device": device,
+    }
     if input_ is not None:
-        if history or title or interactions is not None or out is None:
-            raise LiteLLM4RecError("--input goes with --output, and with no other history.")
-        counts = recommend_file(
-            recommender, input_, out, k, exclude=_ids(exclude),
-            candidates=_ids(among) if among else None, include_seen=include_seen, device=device,
-            progress=not as_json, user=user,
+        option.refuse(
+            "--input", history=history, title=title, interactions=interactions, item=item,
+            time=time, drop_unknown=drop_unknown,
         )  # fmt: skip
+        if out is None:
+            raise LiteLLM4RecError("--input goes with --output.", "Name a file to write.")
+        counts = recommend_file(recommender, input_, out, k, progress=not as_json, user=user, **how)
         print_json(asdict(counts)) if as_json else console.print(_told(counts, out))
         return
-    if bool(history) + bool(title) + (interactions is not None) != 1:
-        raise LiteLLM4RecError(
-            "Name histories in one way.", "--history ID,ID, or --title WORDS, or --interactions"
-        )
-    histories: Any = [_ids(line) for line in history or []]
-    if title:
-        histories = [[recommender.find(words) for words in title]]
-    if interactions is not None:
-        histories = Interactions.from_table(
-            interactions, user=user, item=item, time=time, known=recommender.catalogue.ids
-        )
+    histories = _histories(recommender, history, title, interactions, user, item, time, out)
     stream = recommender.recommend_stream(
-        histories, k, exclude=_ids(exclude), candidates=_ids(among) if among else None,
-        include_seen=include_seen, unknown="drop" if drop_unknown else "error", device=device,
-    )  # fmt: skip
+        histories, k, unknown="drop" if drop_unknown else "error", **how
+    )
     if out is not None:
         rows = write_stream(stream, out)
         print_json({"rows": rows}) if as_json else console.print(f"{rows:,} rows written to {out}")
@@ -108,7 +102,7 @@ def similar(
     recommender = Recommender.load(run)
     if (item is None) == (title is None):
         raise LiteLLM4RecError("Name one item.", "--item ID, or --title WORDS")
-    chosen = recommender.find(title) if title else item
+    chosen = item if title is None else recommender.find(title)
     found = recommender.similar_items([chosen], k, by=by)  # type: ignore[arg-type]
     print_json(found.to_table().to_pylist()) if as_json else print(found)
 
@@ -148,7 +142,7 @@ def retire_items(
 
     with changing(run):
         recommender = Recommender.load(run)
-        recommender.retire_items(_ids(item), back=back)
+        recommender.retire_items(option.names(item), back=back)
         recommender.save(run)
     retired = int(recommender.retired.sum())
     if as_json:
@@ -194,5 +188,30 @@ def _told(counts: Any, out: Path) -> str:
     return f"{counts.rows:,} rows for {counts.users:,} users written to {out}{unknown}{resumed}"
 
 
-def _ids(line: str | None) -> list[str]:
-    return [part.strip() for part in (line or "").split(",") if part.strip()]
+def _histories(
+    recommender: Any,
+    history: list[str] | None,
+    title: list[str] | None,
+    interactions: Path | None,
+    user: str | None,
+    item: str | None,
+    time: str | None,
+    out: Path | None,
+) -> Any:
+    """Read the histories, which are named in one of three ways."""
+    from lite_llm4rec.data.interactions import Interactions
+
+    if bool(history) + bool(title) + (interactions is not None) != 1:
+        raise LiteLLM4RecError(
+            "Name histories in one way.", "--history ID,ID, or --title WORDS, or --interactions"
+        )
+    if interactions is None:
+        option.refuse("--history and --title", user=user, item=item, time=time)
+        if title:
+            return [[recommender.find(words) for words in title]]
+        return [option.names(line) for line in history or []]
+    if out is not None and out.resolve() == interactions.resolve():
+        raise ConfigError(f"{out} is the input: it would be replaced.", "Name another output.")
+    return Interactions.from_table(
+        interactions, user=user, item=item, time=time, known=recommender.catalogue.ids
+    )

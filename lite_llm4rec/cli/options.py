@@ -48,6 +48,25 @@ Threads = Annotated[
 Seed = Annotated[int | None, typer.Option(min=0, help="Random seed. Default: the preset's.")]
 
 
+def names(line: str | None) -> list[str]:
+    """Read names or ids, comma-separated."""
+    return [part.strip() for part in (line or "").split(",") if part.strip()]
+
+
+def refuse(what: str, **given: Any) -> None:
+    """Refuse options that would be ignored beside another.
+
+    Raises
+    ------
+    ConfigError
+        When one of `given` is not None or False.
+    """
+    for name, value in given.items():
+        if value not in (None, False):
+            option = name.strip("_").replace("_", "-")
+            raise ConfigError(f"--{option} does not go with {what}.", "Leave out one of the two.")
+
+
 def numbers(line: str) -> list[int]:
     """Read whole numbers, comma-separated.
 
@@ -86,18 +105,20 @@ def read_dataset(
     if columns["duplicates"] not in ("keep", "first", "last"):
         raise ConfigError(f"--duplicates is '{columns['duplicates']}'.", "keep, first or last")
     if interactions is not None:
+        refuse("--interactions", root=root)
         text = columns.pop("text")
         return Dataset.from_tables(
             interactions,
             items,
             name=interactions.stem,
-            text=text.split(",") if text else None,
+            text=names(text) or None,
             candidates=candidates,  # type: ignore[arg-type]
             **columns,
         )
     assert data is not None
     _refuse({**columns, "items": items}, candidates, Path(data).is_dir())
     if Path(data).is_dir():
+        refuse("a folder made by `prepare`", root=root)
         return read_prepared(Path(data))
     return load(data, root=root, candidates=candidates)  # type: ignore[arg-type]
 

@@ -34,11 +34,12 @@ def doctor(
     log: Any = interactions
     things: Any = items
     if data is not None:
+        option.refuse("--data", interactions=interactions, items=items)
         folder = Path(data)
         log, things = prepared_tables(folder) if folder.is_dir() else tables(data, root)
     elif log is None:
         raise LiteLLM4RecError("Name a table to look at.", "--interactions FILE, or --data NAME")
-    columns = text.split(",") if text else None
+    columns = option.names(text) or None
     report = examine(log, things, user=user, item=item, items_id=items_id, time=time, text=columns)
     if data in SOURCES and not Path(data).is_dir():
         about = SOURCES[data]

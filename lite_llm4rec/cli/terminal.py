@@ -5,7 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
-console = Console()
+console = Console(markup=False)  # names of files and columns may hold brackets
 
 
 def print_json(value: Any) -> None:

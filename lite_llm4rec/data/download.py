@@ -56,7 +56,7 @@ def fetch(url: str, path: Path) -> Path:
     try:
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            with alone(_beside(path, ".lock")):
+            with alone(path, lock=_beside(path, ".lock")):
                 if not path.is_file():
                     _download(url, path)
         verify(path)

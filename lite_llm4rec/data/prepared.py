@@ -13,6 +13,9 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DataError
 
 MARK = "prepared.json"
+READ = (
+    "name", "candidates", "time", "duplicates_removed", "sequences_sha256", "catalogue_sha256",
+)  # fmt: skip
 
 
 def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
@@ -40,6 +43,11 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
             "timestamp": log.times,
         }
     )
+    if "item_id" in catalogue.fields.column_names:
+        raise DataError(
+            "A text column is called 'item_id', as the id is in a prepared folder.",
+            "Rename it, or leave it out: --text.",
+        )
     items = pa.table({"item_id": catalogue.ids})
     for column in catalogue.fields.column_names:
         items = items.append_column(column, catalogue.fields[column])
@@ -53,6 +61,7 @@ def write_prepared(dataset: Dataset, folder: Path, name: str) -> dict[str, Any]:
         "time": log.time,
         "time_ties": log.time_ties,
         "sequences_sha256": log.sequences_sha256,
+        "catalogue_sha256": catalogue.sha256,
     }
     for table, path in zip((interactions, items), tables, strict=True):
         pa.parquet.write_table(table, path.with_suffix(".part"))
@@ -90,7 +99,7 @@ def read_prepared(folder: Path) -> Dataset:
         When it is not one, or its tables are no longer what was prepared.
     """
     interactions, items = prepared_tables(folder)
-    facts = json.loads((folder / MARK).read_text(encoding="utf-8"))
+    facts = _read_mark(folder / MARK)
     dataset = Dataset.from_tables(
         interactions,
         items,
@@ -101,11 +110,19 @@ def read_prepared(folder: Path) -> Dataset:
         text=pa.parquet.read_schema(items).names[1:],
         candidates="catalogue",
     )
-    found = dataset.interactions.sequences_sha256
-    if found != facts["sequences_sha256"]:
+    found = dataset.interactions.sequences_sha256, dataset.catalogue.sha256
+    if found != (facts["sequences_sha256"], facts["catalogue_sha256"]):
         raise DataError(f"{folder} has changed since it was prepared.", "Prepare it again.")
     # A k-core leaves gaps in positions, after which they look like times.
     log = replace(
         dataset.interactions, time=facts["time"], duplicates_removed=facts["duplicates_removed"]
     )
     return Dataset(facts["name"], log, dataset.catalogue, facts["candidates"])
+
+
+def _read_mark(path: Path) -> dict[str, Any]:
+    try:
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return {name: facts[name] for name in READ}
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path} is damaged.", "Prepare the folder again.") from error

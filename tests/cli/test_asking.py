@@ -34,6 +34,23 @@ def test_recommend_by_id_by_title_and_by_table(folder: Path, world: World, tmp_p
     assert printed == whole.to_table().to_pylist()
 
 
+def test_options_that_would_be_ignored_and_a_log_that_would_be_lost(
+    folder: Path, world: World, tmp_path: Path
+):
+    log = tmp_path / "log.csv"
+    log.write_bytes(world.log.read_bytes())
+    assert_refused(
+        run("recommend", folder, "--interactions", log, "--out", log), "it would be replaced"
+    )
+    assert log.read_bytes() == world.log.read_bytes()
+    named = run("recommend", folder, "--history", "i03", "--user", "nosuch")
+    assert_refused(named, "--user does not go with --history and --title.")
+    users = run("recommend", folder, "--input", log, "--out", "x.csv", "--drop-unknown")
+    assert_refused(users, "--drop-unknown does not go with --input.")
+    assert run("recommend", folder, "--history", "i03", "--among", "", "--json").json == []
+    assert_refused(run("similar", folder, "--title", ""), "title")
+
+
 def test_recommend_with_allow_and_deny_lists(folder: Path):
     def ids(*options: object) -> list[str]:
         found = run("recommend", folder, "--history", "i03,i04", "--json", *options)

@@ -59,4 +59,4 @@ def test_recommend_for_a_file(folder: Path, world: World, tmp_path: Path):
     counts = run(*asked, "--output", out, "--json").json
     assert counts == {"users": 3, "rows": 6, "unknown": 1, "resumed": 0}
     assert_refused(run(*asked), "--input goes with --output")
-    assert_refused(run(*asked, "--output", out, "--history", "i03"), "no other history")
+    assert_refused(run(*asked, "--output", out, "--history", "i03"), "--history does not go with")

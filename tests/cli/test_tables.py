@@ -111,6 +111,21 @@ def test_doctor(world: World, tmp_path: Path):
     assert_refused(run("doctor", "--data", tmp_path), "was not made by")
 
 
+def test_brackets_in_names_are_shown_as_they_are(world: World, tmp_path: Path):
+    items = pyarrow.csv.read_csv(world.items)
+    path = tmp_path / "items [new].csv"
+    pyarrow.csv.write_csv(items.append_column("note [/old]", items["title"]), path)
+    found = run("doctor", "--interactions", world.log, "--items", path)
+    assert "title, note [/old]" in found.out
+
+
+def test_what_would_be_ignored_is_refused(world: World, tmp_path: Path):
+    both = run("doctor", "--data", tmp_path, "--interactions", world.log)
+    assert_refused(both, "--interactions does not go with --data.")
+    root = run("prepare", *world.tables, "--root", tmp_path, "--out", tmp_path / "new")
+    assert_refused(root, "--root does not go with --interactions.")
+
+
 def test_doctor_tells_on_what_terms_a_named_set_is_had(tmp_path: Path):
     write_root(tmp_path, "ml-100k")
     found = run("doctor", "--data", "ml-100k", "--root", tmp_path, "--json")

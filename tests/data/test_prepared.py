@@ -48,12 +48,35 @@ def test_what_is_read_is_what_was_written(candidates, tmp_path: Path):
         "time": "unix",
         "time_ties": 0,
         "sequences_sha256": dataset.interactions.sequences_sha256,
+        "catalogue_sha256": dataset.catalogue.sha256,
     }
     assert sorted(path.name for path in (tmp_path / "new" / "folder").iterdir()) == [
         "interactions.parquet",
         "items.parquet",
         "prepared.json",
     ]
+
+
+def test_what_was_changed_or_damaged_since_is_told(tmp_path: Path):
+    log, items = ring_tables(30, 15, 5, seed=1)
+    write_prepared(Dataset.from_tables(log, items), tmp_path, "rings")
+    table = pa.parquet.read_table(tmp_path / "items.parquet")
+    other = table.set_column(1, "title", pa.array(["Another"] * len(table)))
+    pa.parquet.write_table(other, tmp_path / "items.parquet")
+    with pytest.raises(DataError, match="has changed since it was prepared"):
+        read_prepared(tmp_path)
+    for content in ("{", '{"name": "x"}', "[]"):
+        (tmp_path / "prepared.json").write_text(content)
+        with pytest.raises(DataError, match=r"prepared\.json is damaged"):
+            read_prepared(tmp_path)
+
+
+def test_a_text_column_that_is_called_as_the_id(tmp_path: Path):
+    log, items = ring_tables(30, 15, 5, seed=1)
+    items = items.rename_columns(["asin", "item_id"])
+    dataset = Dataset.from_tables(log, items, items_id="asin")
+    with pytest.raises(DataError, match="called 'item_id'"):
+        write_prepared(dataset, tmp_path, "rings")
 
 
 def test_without_an_items_table(tmp_path: Path):
