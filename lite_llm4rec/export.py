@@ -77,9 +77,9 @@ def export(
         raise ConfigError(
             "This is an export already."
             if isinstance(model, ExportedModel)
-            else f"A {recommender.preset.model.kind} model reads its items as text, so that it has"
-            " no encoder of item vectors to export.",
-            "Export the run folder of a model that scores items, such as the default preset's.",
+            else f"What is exported is an encoder of item vectors, and the model"
+            f" {recommender.preset.model.kind!r} has none.",
+            "Export a run of a model that has one, such as the default preset's.",
         )
     check_precision(precision, runtime)
     check_replaceable(Path(folder))

@@ -6,7 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any, Literal
 
-from lite_llm4rec.config import from_dict, override, read_toml
+from lite_llm4rec.config import check_shares, from_dict, override, read_toml
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, nearest
@@ -86,6 +86,7 @@ class Preset:
     vector: StageConfig | None = None
 
     def __post_init__(self) -> None:
+        check_shares(self, "cold_share")
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed is {self.seed}.", "It is at least 0, and below 2^63.")
         if self.joint is None and self.vector is None:
@@ -186,7 +187,7 @@ def preset_text(name: str) -> str:
     if of_family:
         raise ConfigError(f"'{name}' is a family of presets.", f"Name one: {', '.join(of_family)}.")
     if name not in names:
-        raise ConfigError(f"No preset '{name}'.", nearest(name, names))
+        raise ConfigError(f"No preset '{name}'.", nearest(name, [*families(), *names]))
     return (files("lite_llm4rec") / "presets" / f"{name}.toml").read_text(encoding="utf-8")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -49,11 +49,15 @@ class Recommender(ItemChanges):
     Made by `Recommender.fit` or `Recommender.load`.
     """
 
+    def __repr__(self) -> str:
+        """Say in one line which model it is, and of how many items."""
+        return f"Recommender({self.preset.name!r}, {len(self.catalogue):,} items)"
+
     @classmethod
     def fit(
         cls,
         dataset: Dataset,
-        preset: str | Preset = "fast",
+        preset: str | Preset | None = None,
         *,
         init_from: "Recommender | str | Path | None" = None,
         split: Split | None = None,
@@ -72,7 +76,7 @@ class Recommender(ItemChanges):
         dataset : Dataset
         preset : str or Preset
             A preset's name ("fast" chooses a variant for the data), a TOML file's path, or the
-            settings themselves.
+            settings themselves. By default those of `init_from`, else "fast".
         init_from : Recommender or path, optional
             Go on from this model or run folder, which must be of the same shape: weights are kept,
             and those of items found by their ids; new items start from their text.
@@ -110,10 +114,12 @@ class Recommender(ItemChanges):
             raise ConfigError(
                 f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none."
             )
-        if isinstance(preset, str):
-            preset = load_preset(preset_for(preset, dataset))
         if isinstance(init_from, str | Path):
             init_from = cls.load(init_from)
+        if preset is None:
+            preset = init_from.preset if init_from is not None else "fast"
+        if isinstance(preset, str):
+            preset = load_preset(preset_for(preset, dataset))
         # Lightning takes seconds to import, and only training needs it.
         from lite_llm4rec.fitting import fit_run
 
@@ -151,6 +157,8 @@ class Recommender(ItemChanges):
         ConfigError
             When no split is given and the model was trained with the caller's own.
         """
+        if part not in get_args(Part):
+            raise ConfigError(f"part is {part!r}.", nearest(str(part), get_args(Part)))
         (dataset, split), device = as_numbered(self, dataset, split), Machine(device).name()
         self.check_users(split.interactions)
         if seen_filter is None:

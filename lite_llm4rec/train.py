@@ -246,6 +246,8 @@ def fit(
     TrainingError
         On a non-finite loss, no memory, a full disk, or Ctrl-C (`Interrupted`).
     """
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        return Fitted(0, 0.0, 0.0, False)  # it counts, as item-kNN does, when it is made
     machine = machine or Machine()
     folder.mkdir(parents=True, exist_ok=True)
     model.train()  # it may come from an evaluation, and Lightning leaves its mode alone
@@ -269,8 +271,8 @@ def fit(
     )
     selection = [] if pretraining else [stop, best]
     average = [EMAWeightAveraging(use_buffers=False, decay=stage.average)] if stage.average else []
-    shown = [Progress(name, stage.epochs, SELECTED_BY)] if progress else []
     budget = Budget(math.inf if max_seconds is None else max_seconds, resume)
+    shown = [Progress(name, stage.epochs, SELECTED_BY, budget)] if progress else []
     trainer = _trainer(stage, machine, folder, [*average, budget, *selection, resume, *shown])
     _run(trainer, task, resume)
     if Path(best.best_model_path).is_file():
@@ -347,6 +349,6 @@ def _run(trainer: pl.Trainer, task: Task, resume: Resume) -> None:
 
 
 _OUT_OF_MEMORY = (
-    "Lower the stage's batch or model.history_length, use bf16, or take a smaller backbone;"
-    " then run the same command again."
+    "Lower the stage's batch, model.history_length or the loss's negatives, use bf16, or take a"
+    " smaller backbone; then run the same command again."
 )

@@ -165,6 +165,10 @@ class Budget(pl.Callback):  # type: ignore[misc]
         self.clock = clock
         self.cut = False
 
+    def left(self) -> float:
+        """Tell how many seconds are left."""
+        return max(self.seconds - self.clock.spent(), 0.0)
+
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Tell the schedule what was spent before a resume."""
         self._tell(trainer, module)
@@ -195,9 +199,12 @@ class Progress(pl.Callback):  # type: ignore[misc]
         At most.
     metric : str
         The logged value by which the best epoch is selected.
+    budget : Budget
+        What may end it sooner.
     """
 
-    def __init__(self, name: str, epochs: int, metric: str) -> None:
+    def __init__(self, name: str, epochs: int, metric: str, budget: Budget) -> None:
+        self.budget = budget
         self.name = name
         self.epochs = epochs
         self.metric = metric
@@ -277,7 +284,8 @@ class Progress(pl.Callback):  # type: ignore[misc]
             self.best = max(self.best, value)
         rate = self._taught / max(now - self._epoch_began, 1e-9)
         parts.append(f"{rate:,.0f} targets/s")
-        parts.append(f"at most {_clock(per_epoch * (self.epochs - epoch))} to go")
+        left = min(per_epoch * (self.epochs - epoch), self.budget.left())
+        parts.append("the time is over" if self.budget.cut else f"at most {_clock(left)} to go")
         print("  ".join(parts), file=sys.stderr, flush=True)
 
 

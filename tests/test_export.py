@@ -195,7 +195,7 @@ def test_an_export_too_far_from_its_model_is_not_written(
     ],
 )
 def test_models_of_text_are_refused(small_ring: Dataset, tmp_path: Path, config: Any):
-    with pytest.raises(ConfigError, match="reads its items as text"):
+    with pytest.raises(ConfigError, match="an encoder of item vectors"):
         export(untrained(small_ring, tiny_preset(model=config)), tmp_path / "e")
 
 

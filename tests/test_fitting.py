@@ -15,11 +15,14 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import last_n, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, StoreError
 from lite_llm4rec.models import (
+    MODELS,
     BERT4RecConfig,
     CausalConfig,
     FDSAConfig,
     LiteConfig,
+    Popularity,
     S3RecConfig,
+    SASRecConfig,
 )
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
@@ -176,6 +179,48 @@ def test_a_folder_of_another_training_or_of_one_that_says_nothing(small_ring, tm
     (folder / "settings.json").unlink()
     with pytest.raises(ConfigError, match=r"other settings: it has no settings\.json"):
         Recommender.fit(small_ring, preset, folder=folder, **how)
+
+
+def test_a_model_with_nothing_to_learn_is_made_and_measured(
+    small_ring: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    class Counts(Popularity):
+        history_length = 5
+
+        @classmethod
+        def create(cls, config: Any, facts: Any) -> "Counts":
+            assert facts.split is not None
+            return cls(facts.counts)
+
+    monkeypatch.setitem(MODELS, "lite", Counts)
+    preset = tiny_preset(vector=StageConfig(epochs=1))
+    vectors = drawn_vectors(20)
+    found = Recommender.fit(small_ring, preset, vectors=vectors, device="cpu", progress=False)
+    (stage,) = found.stages
+    assert (stage["epochs"], stage["seconds"]) == (0, 0.0)
+    assert stage["valid"] == found.evaluate(small_ring, part="valid").metrics
+
+
+def test_going_on_takes_the_settings_of_the_run(small_ring: Dataset, tmp_path: Path):
+    quiet: dict[str, Any] = {"device": "cpu", "progress": False, "measure": ()}
+    preset = tiny_preset(seed=7, vector=StageConfig(strategy="all", epochs=1, batch=40))
+    first = Recommender.fit(small_ring, preset, vectors=drawn_vectors(20), **quiet)
+    run = first.save(tmp_path / "run")
+    again = Recommender.fit(small_ring, init_from=run, vectors=drawn_vectors(20), **quiet)
+    assert again.preset == preset
+    longer = replace(preset, model=replace(preset.model, history_length=9))
+    sasrec = replace(preset, model=SASRecConfig(width=16, heads=1, blocks=1))
+    with pytest.raises(ConfigError, match=r"differs: model\.kind was 'lite' and is 'sasrec' now"):
+        Recommender.fit(small_ring, sasrec, init_from=first, **quiet)
+    assert (
+        Recommender.fit(
+            small_ring, longer, init_from=first, vectors=drawn_vectors(20), **quiet
+        ).preset
+        == longer
+    )
+    assert repr(first) == "Recommender('tiny', 20 items)"
+    with pytest.raises(ConfigError, match=r"part is 'train'[\s\S]*valid"):
+        first.evaluate(small_ring, part="train")  # type: ignore[arg-type]
 
 
 def test_going_on_keeps_the_item_llm_that_was_tuned(small_ring: Dataset, text_model: Path):

@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lite_llm4rec import compare
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.paired import compare
 
 
 def cases(ranks: list[int], users: list[int] | None = None) -> pa.Table:
@@ -19,6 +19,11 @@ def test_a_run_against_itself_differs_by_nothing():
     for row in found.values():
         assert row["first"] == row["second"]
         assert (row["difference"], row["interval"], row["not_better"]) == (0.0, (0.0, 0.0), 1.0)
+
+
+def test_what_is_no_table_of_cases():
+    with pytest.raises(DataError, match=r"not a list[\s\S]*`cases` of two evaluations"):
+        compare([1, 5], cases([1, 5]))  # type: ignore[arg-type]
 
 
 def test_a_better_run_is_better():

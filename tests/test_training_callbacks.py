@@ -110,6 +110,14 @@ def test_progress_prints_plain_lines_and_can_be_silent(ring: Dataset, tmp_path: 
     assert captured.out == captured.err == ""
 
 
+def test_the_time_left_is_what_may_be_spent(ring: Dataset, tmp_path: Path, capfd):
+    split, stage = leave_one_out(ring.interactions), StageConfig(epochs=100_000, batch=200)
+    fit(make("t5"), split, stage, tmp_path, machine=CPU, name="short", max_seconds=2.0)
+    lines = [line for line in capfd.readouterr().err.splitlines() if "epoch" in line]
+    assert lines[0].endswith(("at most 0:00:02 to go", "0:00:01 to go", "the time is over"))
+    assert lines[-1].endswith("the time is over")
+
+
 def test_a_long_epoch_says_how_far_it_is(ring: Dataset, tmp_path: Path, capfd, monkeypatch):
     monkeypatch.setattr("lite_llm4rec.training_callbacks.PLAIN_SECONDS", -1.0)
     stage = StageConfig(epochs=1, batch=100)

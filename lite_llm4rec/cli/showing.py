@@ -7,7 +7,7 @@ import typer
 
 from lite_llm4rec.cli import options as option
 from lite_llm4rec.cli.terminal import console, print_json, set_threads
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError, nearest
 
 
 def demo(
@@ -84,6 +84,7 @@ def reproduce(
     Cells that have a record are not measured again; a call that was killed goes on. One that fails
     says why and does not end the others; then the status is 1.
     """
+    from lite_llm4rec.data.sources import SOURCES
     from lite_llm4rec.machine import Machine
     from lite_llm4rec.paper.cell import Bench
     from lite_llm4rec.paper.claims import claimed_pairs
@@ -93,6 +94,8 @@ def reproduce(
     from lite_llm4rec.paper.report import write_report
     from lite_llm4rec.paper.reproduce import reproduce as measure
 
+    if data not in SOURCES:
+        raise ConfigError(f"There is no data set named '{data}'.", nearest(data, SOURCES))
     set_threads(threads)
     seconds = None if budget is None else 60 * budget
     bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)

@@ -1,9 +1,10 @@
 """Which models there are: those of the library, and a caller's own from one file."""
 
 import importlib.util
+import traceback
 from pathlib import Path
 
-from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
 from lite_llm4rec.models.base import ModelConfig, RankingModel
 
 MODELS: dict[str, type[RankingModel]] = {}
@@ -51,5 +52,12 @@ def load_model_file(path: Path) -> None:
         raise ConfigError(f"No Python file: {path}", "Check the path.")
     try:
         spec.loader.exec_module(importlib.util.module_from_spec(spec))
-    except (ImportError, SyntaxError, NameError) as error:
-        raise ConfigError(f"{path} cannot be run: {error}", "Mend it.") from error
+    except LiteLLM4RecError:
+        raise
+    except Exception as error:
+        where = traceback.extract_tb(error.__traceback__)[-1]
+        raise ConfigError(
+            f"{path} cannot be run: {type(error).__name__}: {error} ({where.filename}, line"
+            f" {where.lineno}).",
+            "Mend it.",
+        ) from error

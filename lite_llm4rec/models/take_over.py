@@ -1,10 +1,13 @@
 """Go on from a trained model: its weights, and by their ids those of the items still there."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from lite_llm4rec.config import difference, to_dict
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.models.base import CatalogueFacts
@@ -57,8 +60,8 @@ def take_over(
             "A model that reads items as text can only go on with the same catalogue.",
             "Train it anew.",
         )
+    _check(model, old)
     before, state = old.state_dict(), model.state_dict()
-    _check(state, before)
     for name, value in state.items():
         if name in PER_ITEM:
             _copy_rows(value, before[name], places)
@@ -96,12 +99,20 @@ def _copy_rows(value: torch.Tensor, before: torch.Tensor, places: Ints) -> None:
     value[torch.from_numpy(known)] = before[torch.from_numpy(places[known])]
 
 
-def _check(state: dict[str, torch.Tensor], before: dict[str, torch.Tensor]) -> None:
+def _check(model: nn.Module, old: nn.Module) -> None:
+    state, before = model.state_dict(), old.state_dict()
     for name, value in state.items():
         first = 1 if name in PER_ITEM + PER_ATTRIBUTE else 0
         same = name in before and value.shape[first:] == before[name].shape[first:]
         if not same and name not in OWN:
+            change = difference(_settings(old), _settings(model), "model.")
             raise ConfigError(
-                f"The model to go on from differs in {name}.",
-                "Train with the preset and settings that it was trained with.",
+                f"The model to go on from differs: {change or f'{name} is of another shape'}.",
+                "Train with the preset and settings that it was trained with"
+                + ("." if change else ", and bring item vectors where it had such."),
             )
+
+
+def _settings(model: nn.Module) -> dict[str, Any]:
+    config = getattr(model, "config", None)
+    return {} if config is None else to_dict(config)

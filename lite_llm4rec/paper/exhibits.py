@@ -258,10 +258,24 @@ def cells(names: Sequence[str], data: str, seeds: Seeds, also: Sequence[str] = (
         if name not in families():
             load_preset(name)  # a wrong one is told before the first cell
     wanted = EXHIBITS if "all" in names else names
+    if also and "table4" not in wanted:
+        raise ConfigError("--also puts a preset into Table 4.", "Ask for table4, or all.")
+    seeds = list(dict.fromkeys(seeds))
     found = [cell for name in wanted for cell in EXHIBITS[name](data, seeds)]
-    if "table4" in wanted:
-        found += _trained("table4", data, [System(Path(name).stem, name) for name in also], seeds)
-    return found
+    return _own_cells(data, seeds, also, found) + found
+
+
+def _own_cells(data: str, seeds: Seeds, also: Sequence[str], found: Sequence[Cell]) -> list[Cell]:
+    """List the cells of Table 4 that presets of the caller's make; each has a row of its own."""
+    names = [Path(name).stem if name.endswith(".toml") else name for name in also]
+    cells = _trained("table4", data, list(map(System, names, also)), seeds)
+    taken = [cell.name for cell in [*cells, *found]]
+    for cell in cells:
+        if taken.count(cell.name) > 1:
+            raise ConfigError(
+                f"Two rows of Table 4 would be called '{cell.row}'.", "Rename the preset's file."
+            )
+    return cells
 
 
 def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -> list[Cell]:

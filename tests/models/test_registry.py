@@ -52,7 +52,7 @@ def test_an_unknown_kind_says_how_own_models_come_in(tmp_path: Path):
         load_preset(str(preset))
 
 
-@pytest.mark.parametrize("text", ["import no_such_module", "def", None])
+@pytest.mark.parametrize("text", ["import no_such_module", "def", "raise ValueError(3)", None])
 def test_a_file_that_does_not_run(tmp_path: Path, text: str | None):
     path = tmp_path / "mine.py"
     if text is not None:

@@ -36,7 +36,22 @@ def test_a_preset_that_is_none_is_told_before_the_first_cell(tmp_path: Path):
     for name in ("fats/short", str(tmp_path / "nope.toml")):
         with pytest.raises(ConfigError):
             cells(["table4"], "ml-1m", [0], [name])
-    assert cells(["table4"], "ml-1m", [0], ["fast"])[-1].row == "fast"
+    assert cells(["table4"], "ml-1m", [0, 0], ["fast"])[0].row == "fast"  # one's own come first
+    rows = [cell.row for cell in cells(["table4"], "ml-1m", [0, 0], ["fast"])]
+    assert rows.count("fast") == 1
+    with pytest.raises(ConfigError, match="--also puts a preset into Table 4"):
+        cells(["table3"], "ml-1m", [0], ["fast"])
+
+
+def test_two_presets_do_not_share_a_row(tmp_path: Path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "mine.toml").write_text('[model]\nkind = "sasrec"\n[vector]\n')
+    both = [str(tmp_path / folder / "mine.toml") for folder in ("a", "b")]
+    with pytest.raises(ConfigError, match="Two rows of Table 4 would be called 'mine'"):
+        cells(["table4"], "ml-1m", [0], both)
+    found = cells(["table4"], "ml-1m", [0], ["sasrec/long", "best/long"])
+    assert [cell.row for cell in found[:2]] == ["sasrec/long", "best/long"]
 
 
 def test_a_budget_of_nothing_is_refused(tmp_path: Path):
@@ -81,7 +96,7 @@ def test_a_preset_that_was_changed_since_is_told(cut: Bench, tmp_path: Path):
     sasrec = '[model]\nkind = "sasrec"\nwidth = {}\n[vector]\nstrategy = "positions"\nepochs = 2\n'
     for width in (8, 8, 16):
         mine.write_text(sasrec.format(width))
-        cell = cells(["table4"], "ml-1m", [3], [str(mine)])[-1]
+        cell = cells(["table4"], "ml-1m", [3], [str(mine)])[0]
         reproduce([cell], cut, said.append)
     assert cell.is_done(cut)
     name = f"[1/1] table4 {cell.name}"
