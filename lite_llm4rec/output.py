@@ -194,7 +194,8 @@ def show_run(
         found = stage["valid"]
         valid = f", valid recall@10 {found['recall@10']:.4f}" if found else ""
         console.print(
-            f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s{valid}"
+            f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s"
+            f"{', cut by the time it had' if stage.get('cut') else ''}{valid}"
         )
     for evaluation in metrics.get("evaluations", []):
         protocol = Protocol(**evaluation["protocol"])

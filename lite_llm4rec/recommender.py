@@ -110,6 +110,8 @@ class Recommender(ItemChanges):
                 f"fit takes a Dataset, not a {type(dataset).__name__}.",
                 "Dataset.from_tables(interactions, items) makes one; sources.load(name) too.",
             )
+        if split is not None and not isinstance(split, Split):
+            raise ConfigError(f"split is {split!r}.", "last_n and by_time make one, for example.")
         if max_seconds is not None and max_seconds <= 0:
             raise ConfigError(
                 f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none."

@@ -160,7 +160,7 @@ def info(
     """Show what a run folder holds, a preset's file, or which presets there are."""
     from lite_llm4rec.config import to_dict
     from lite_llm4rec.output import show_presets, show_run
-    from lite_llm4rec.preset import load_preset, preset_about, preset_names, preset_text
+    from lite_llm4rec.preset import families, load_preset, preset_about, preset_names, preset_text
     from lite_llm4rec.store import read_config, read_metrics
 
     if run is None:
@@ -168,7 +168,8 @@ def info(
         if as_json:
             print_json(names)
         else:
-            show_presets(console, {name: preset_about(name) for name in names})
+            chosen = {name: "The one below that suits the data." for name in families()}
+            show_presets(console, chosen | {name: preset_about(name) for name in names})
     elif Path(run).is_dir():
         config, metrics = read_config(Path(run)), read_metrics(Path(run))
         if as_json:

@@ -7,7 +7,7 @@ import typer
 
 from lite_llm4rec.cli import options as option
 from lite_llm4rec.cli.terminal import console, print_json, set_threads
-from lite_llm4rec.errors import ConfigError, DataError, nearest
+from lite_llm4rec.errors import ConfigError, DataError, Interrupted, nearest
 
 
 def demo(
@@ -100,7 +100,11 @@ def reproduce(
     seconds = None if budget is None else 60 * budget
     bench = Bench(records, runs, root, seconds, Machine(device).name(), t5)
     wanted = cells(what, data, option.numbers(seeds), also or ())
-    failed = measure(wanted, bench, _say)
+    try:
+        failed = measure(wanted, bench, _say)
+    except (Interrupted, KeyboardInterrupt):
+        write_report(records, out)  # what is measured is shown
+        raise
     write_pairs(claimed_pairs(), wanted, bench)
     for page in write_report(records, out):
         console.print(f"{page} written")

@@ -1,6 +1,7 @@
 """Histories → training part and targets. Pure functions; nothing is copied per prefix."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -79,6 +80,7 @@ def last_n(log: Interactions, n: int) -> Split:
 
     Users with fewer than 2n + 1 interactions only train.
     """
+    _check_log(log)
     if n < 1:
         raise DataError(f"last_n needs at least 1 target per user, not {n}.")
     return _last(log, n, f"last_{n}")
@@ -149,6 +151,12 @@ def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
     DataError
         When times are only positions, or a period is empty or nobody in it has a history.
     """
+    _check_log(log)
+    if isinstance(valid_from, str) or isinstance(test_from, str):
+        raise DataError(
+            f"by_time takes seconds since 1970, not {valid_from!r} and {test_from!r}.",
+            "datetime.fromisoformat(…).timestamp() gives them.",
+        )
     if log.time == "order":
         raise DataError(
             "A split by time needs real times; here the column is only a position in the history.",
@@ -172,6 +180,13 @@ def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
             "Choose longer periods, or leave_one_out.",
         )
     return Split(f"by_time_{valid_from:.0f}_{test_from:.0f}", log, train_ends, valid, test)
+
+
+def _check_log(log: Any) -> None:
+    if not isinstance(log, Interactions):
+        raise DataError(
+            f"Interactions are split, not a {type(log).__name__}.", "Of a Dataset: its interactions"
+        )
 
 
 def _last(log: Interactions, n: int, name: str) -> Split:

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.split import (
     Split,
@@ -180,3 +181,10 @@ def test_cold_items_leave_training_and_are_still_predicted(
 def test_a_share_of_cold_items_is_between_0_and_1(share: float) -> None:
     with pytest.raises(DataError, match="share of cold items"):
         cold_start(leave_one_out(log_of(HISTORIES)), share, 0)
+
+
+def test_what_is_no_log_and_no_time_is_told(ring: Dataset):
+    with pytest.raises(DataError, match=r"not a Dataset[\s\S]*its interactions"):
+        last_n(ring, 2)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"seconds since 1970, not '1998-01-01'"):
+        by_time(ring.interactions, "1998-01-01", "1998-02-01")  # type: ignore[arg-type]
