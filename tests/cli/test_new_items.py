@@ -123,6 +123,6 @@ def test_training_goes_on_from_a_run(world: World, preset: Path, tmp_path: Path)
         world, preset, tmp_path / "other", "--init-from", tmp_path / "old",
         "--set", "model.shape={width=8}",
     )  # fmt: skip
-    assert other.status == 2 and "differs in" in other.err
+    assert other.status == 2 and "differs: model.shape.width was 16 and is 8 now" in other.err
     missing = train(world, preset, tmp_path / "third", "--init-from", tmp_path / "nothing")
     assert missing.status == 2 and "not a run folder" in missing.err
