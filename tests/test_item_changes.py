@@ -361,7 +361,7 @@ def test_going_on_from_another_shape_is_refused(without_new):
     log, items = ring_tables(40, 20, 6, seed=0)
     other = preset()
     other = replace(other, model=replace(other.model, shape={"width": 16, "blocks": 1}))
-    with pytest.raises(ConfigError, match="differs: model.shape.width was"):
+    with pytest.raises(ConfigError, match=r"differs: model\.shape\.width was"):
         Recommender.fit(
             Dataset.from_tables(log, items), other, init_from=without_new,
             vectors=on_a_circle(np.arange(20)), device="cpu", progress=False,
