@@ -125,4 +125,6 @@ def _read_mark(path: Path) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return {name: facts[name] for name in READ}
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path} is damaged, or of an earlier version.", "Prepare the folder again.") from error
+        raise DataError(
+            f"{path} is damaged, or of an earlier version.", "Prepare the folder again."
+        ) from error
