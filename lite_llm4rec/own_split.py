@@ -6,6 +6,7 @@ import numpy as np
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split, Targets
+from lite_llm4rec.data.split_name import split_by
 from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.preset import preset_split
 from lite_llm4rec.run_folder import Run
@@ -26,8 +27,8 @@ def as_numbered(run: Run, dataset: Dataset, split: Split | None) -> tuple[Datase
         split = replace(split, interactions=log.interactions)
         return dataset.renumber(run.catalogue), split
     dataset = dataset.renumber(run.catalogue)
-    own = preset_split(run.preset, dataset)
-    if run.split not in ("", own.name):
+    own = _made_again(run, dataset)
+    if own is None:
         raise ConfigError(
             f"This model was trained with the split {run.split}, which the data alone do not tell.",
             "Give it: evaluate(data, split).",
@@ -44,10 +45,10 @@ def learnt_targets(run: Run, dataset: Dataset, split: Split, targets: Targets) -
     if run.split in ("", split.name):
         return []
     try:
-        own = preset_split(run.preset, dataset)
+        own = _made_again(run, dataset)
     except DataError:
         own = None
-    if own is None or own.name != run.split or not _same_users(own, split):
+    if own is None or not _same_users(own, split):
         return [f"The model was trained with another split, {run.split}: it may know the targets."]
     known = targets.positions < own.train_ends[targets.users]
     known |= np.isin(targets.positions, own.valid.positions)
@@ -57,6 +58,15 @@ def learnt_targets(run: Run, dataset: Dataset, split: Split, targets: Targets) -
         f"{int(known.sum()):,} of {len(known):,} targets taught the model or chose its epoch: it"
         f" was trained with the split {run.split}."
     ]
+
+
+def _made_again(run: Run, dataset: Dataset) -> Split | None:
+    """Split as in training, or return None where neither name nor settings tell how."""
+    try:
+        return split_by(run.split)(dataset.interactions)
+    except ConfigError:
+        own = preset_split(run.preset, dataset)
+        return own if run.split in ("", own.name) else None
 
 
 def _same_users(one: Split, other: Split) -> bool:

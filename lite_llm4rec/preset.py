@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from lite_llm4rec.config import check_shares, from_dict, override, read_toml
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.split import Split, cold_start, leave_one_out
+from lite_llm4rec.data.split import Split, cold_start
+from lite_llm4rec.data.split_name import split_by
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.models import (
     MODELS,
@@ -64,6 +65,8 @@ class Preset:
     repeats : bool
         Whether an item may be recommended to who has had it (music, groceries): then nothing seen
         is removed from a ranking, in validation, evaluation and recommendation alike.
+    split : str
+        What is predicted in validation and test: "leave_one_out", or as `split_by` reads it.
     cold_share : float
         Share of the items to hold out of training, to measure how new items fare.
     pretrain : StageConfig, optional
@@ -78,6 +81,7 @@ class Preset:
     name: str = "given"
     seed: int = 0
     repeats: bool = False
+    split: str = "leave_one_out"
     cold_share: float = 0.0
     text: TextConfig = field(default_factory=TextConfig)
     model: ModelConfig = field(default_factory=LiteConfig)
@@ -87,6 +91,7 @@ class Preset:
 
     def __post_init__(self) -> None:
         check_shares(self, "cold_share")
+        split_by(self.split)
         if not 0 <= self.seed < 2**63:
             raise ConfigError(f"seed is {self.seed}.", "It is at least 0, and below 2^63.")
         if self.joint is None and self.vector is None:
@@ -142,8 +147,8 @@ class Preset:
 
 
 def preset_split(preset: Preset, dataset: Dataset) -> Split:
-    """Split as the preset says: leave-one-out, with its share of items held out of training."""
-    split = leave_one_out(dataset.interactions)
+    """Split as the preset says, with its share of items held out of training."""
+    split = split_by(preset.split)(dataset.interactions)
     return cold_start(split, preset.cold_share, preset.seed) if preset.cold_share else split
 
 

@@ -81,8 +81,8 @@ class Recommender(ItemChanges):
             Go on from this model or run folder, which must be of the same shape: weights are kept,
             and those of items found by their ids; new items start from their text.
         split : Split, optional
-            By default leave-one-out: each user's last two items are kept for validation and test;
-            with the preset's share of items held out.
+            By default the preset's: where it says no other, each user's last two items are kept for
+            validation and test; with its share of items held out.
         vectors : numpy.ndarray, optional
             (N, width) brought item vectors, in the catalogue's order, in place of encoded text.
         folder : path, optional
@@ -111,7 +111,7 @@ class Recommender(ItemChanges):
                 "Dataset.from_tables(interactions, items) makes one; sources.load(name) too.",
             )
         if split is not None and not isinstance(split, Split):
-            raise ConfigError(f"split is {split!r}.", "last_n and by_time make one, for example.")
+            raise ConfigError(f"split is {split!r}.", "last_n and by_time make one.")
         if max_seconds is not None and max_seconds <= 0:
             raise ConfigError(
                 f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none."
@@ -157,7 +157,7 @@ class Recommender(ItemChanges):
             When the data set's items are not this model's; or, for a model that writes ids, its
             users: such a model knows them by their place in the log.
         ConfigError
-            When no split is given and the model was trained with the caller's own.
+            When no split is given and the model was trained with one that its name does not tell.
         """
         if part not in get_args(Part):
             raise ConfigError(f"part is {part!r}.", nearest(str(part), get_args(Part)))

@@ -31,25 +31,36 @@ def test_targets_that_training_had_are_counted(small_ring: Dataset, tmp_path: Pa
     ]
 
 
-def test_an_own_split_is_asked_for(small_ring: Dataset):
+def test_a_named_split_is_made_again(small_ring: Dataset):
     split = last_n(small_ring.interactions, 2)
+    given = Recommender.fit(small_ring, BRIEFLY, split=split, **HOW)
+    named = Recommender.fit(small_ring, replace(BRIEFLY, split="last_2"), **HOW)
+    for found in (given, named):
+        assert found.evaluate(small_ring).cases == found.evaluate(small_ring, split).cases
+        assert found.evaluations[-1].protocol.split == "last_2"
+    # What last_2 taught, and was chosen by, is before both of leave-one-out's targets.
+    assert given.evaluate(small_ring, leave_one_out(small_ring.interactions)).leaks == []
+
+
+def test_an_own_split_is_asked_for(small_ring: Dataset):
+    split = replace(last_n(small_ring.interactions, 2), name="mine")
     found = Recommender.fit(small_ring, BRIEFLY, split=split, **HOW)
     assert found.evaluate(small_ring, split).leaks == []
-    with pytest.raises(ConfigError, match="trained with the split last_2, which the data alone"):
+    with pytest.raises(ConfigError, match="trained with the split mine, which the data alone"):
         found.evaluate(small_ring)
-    # What last_2 taught is before both of leave-one-out's targets; but it cannot be made again.
     (leak,) = found.evaluate(small_ring, leave_one_out(small_ring.interactions)).leaks
-    assert leak == "The model was trained with another split, last_2: it may know the targets."
+    assert leak == "The model was trained with another split, mine: it may know the targets."
 
 
 def test_histories_too_short_for_the_default_split_do_not_matter(small_ring: Dataset):
-    day, rows = 86_400, [("u", 1, "i01"), ("u", 3, "i02"), ("v", 1, "i03"), ("v", 5, "i04")]
-    users, days, items = zip(*rows, strict=True)
+    day, items = 86_400, [f"i{number:02}" for number in range(1, 7)]
+    users, days = list("uuvvww"), [1, 3, 1, 5, 1, 7]
     log = pa.table({"user_id": users, "item_id": items, "timestamp": [day * one for one in days]})
     short = Dataset.from_tables(log)
-    first, second = (by_time(short.interactions, 2 * day, cut * day) for cut in (4, 5))
+    early, late = (by_time(short.interactions, cut * day, (cut + 2) * day) for cut in (2, 4))
     found = untrained(small_ring)
-    found.split = first.name
-    data = replace(short, catalogue=small_ring.catalogue.take(np.arange(1, 5)))
-    assert found.evaluate(data, first).leaks == []
-    assert "it may know" in found.evaluate(data, second).leaks[0]
+    found.split = late.name
+    data = replace(short, catalogue=small_ring.catalogue.take(np.arange(1, 7)))
+    assert found.evaluate(data, late).leaks == []
+    # `early` tests what came on days 5 and 7; the first of these chose the epoch of `late`.
+    assert found.evaluate(data, early).leaks[0].startswith("1 of 2 targets taught the model or")

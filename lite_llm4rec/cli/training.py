@@ -33,6 +33,13 @@ def train(
     core: option.Core = 0,
     candidates: option.Candidates = "interacted",
     root: option.Root = None,
+    split: Annotated[
+        str | None,
+        typer.Option(
+            help="leave_one_out (default), last_3, or by_time_2024-05-01_2024-06-01: where"
+            " validation and test begin. `evaluate` goes by it, too."
+        ),
+    ] = None,
     seed: option.Seed = None,
     device: option.Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="How many devices to train on.")] = 1,
@@ -60,6 +67,7 @@ def train(
 
     An interrupted run (Ctrl-C, kill, power cut) goes on when the same command is run again.
     """
+    from lite_llm4rec.data.split_name import split_by
     from lite_llm4rec.item_vectors import read_vectors
     from lite_llm4rec.output import show_cold, show_results
     from lite_llm4rec.paths import is_main_process
@@ -69,6 +77,9 @@ def train(
     from lite_llm4rec.training_run import train_run
 
     set_threads(threads)
+    if split is not None:
+        split_by(split)  # a wrong one is told before the data are read
+        set_ = [*(set_ or []), f"split={split}"]
     if preset not in families():
         load_preset(preset, set_, seed)  # a wrong setting is told before the data are read
     dataset = option.read_dataset(
@@ -127,7 +138,10 @@ def evaluate(
     ] = None,
     as_json: option.Json = False,
 ) -> None:
-    """Measure a run folder on data: leave-one-out, whole catalogue, with intervals and slices."""
+    """Measure a run folder on data: whole catalogue, with intervals and slices.
+
+    Targets are chosen by the split that it was trained with.
+    """
     from lite_llm4rec.output import show_evaluation
     from lite_llm4rec.recommender import Recommender
 

@@ -185,7 +185,7 @@ def _time_checks(log: Interactions) -> Iterator[Finding]:
             "note",
             "positions",
             "The time column holds no times, only each interaction's place in its user's history.",
-            "Nothing: the order is all that is needed. Only by_time (in Python) needs real times.",
+            "Nothing: the order is all that is needed. Only --split by_time_… needs real times.",
         )
         return
     if len(log) > 1 and log.times.min() == log.times.max():
@@ -202,7 +202,7 @@ def _time_checks(log: Interactions) -> Iterator[Finding]:
             "note",
             "time_unit",
             f"Times are in {UNIT_NAMES[unit]}, judged by their size.",
-            "Nothing, if that is right. by_time (in Python) takes seconds all the same.",
+            "Nothing, if that is right. --split by_time_… takes seconds all the same.",
         )
     yield from _date_checks(log, unit)
     yield from _tie_checks(log)
@@ -218,7 +218,7 @@ def _date_checks(log: Interactions, unit: int) -> Iterator[Finding]:
             f"{counted(early, 'interaction', 'are')} from before 1995, the first from"
             f" {_date(log.times.min() / unit)}.",
             "Check that this is the time column, and its unit. Numbers that only give the order"
-            " will do, except for by_time (in Python).",
+            " will do, except for --split by_time_….",
         )
     if future:
         yield Finding(

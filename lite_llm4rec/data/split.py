@@ -179,7 +179,7 @@ def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
             " period, so that there is nothing to predict.",
             "Choose longer periods, or leave_one_out.",
         )
-    return Split(f"by_time_{valid_from:.0f}_{test_from:.0f}", log, train_ends, valid, test)
+    return Split(f"by_time_{valid_from:.15g}_{test_from:.15g}", log, train_ends, valid, test)
 
 
 def _check_log(log: Any) -> None:

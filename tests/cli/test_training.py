@@ -99,6 +99,7 @@ def test_an_interrupted_run_of_other_settings(
         (["--duplicates", "none"], ["--duplicates is 'none'", "keep, first or last"]),
         (["--data", "ml-100k"], ["either --data, or --interactions"]),
         (["--user", "usr"], ["log.csv has no column 'usr'"]),
+        (["--split", "last"], ["No split 'last'", "leave_one_out, last_3, or by_time_"]),
     ],
 )
 def test_settings_that_do_not_exist(
@@ -106,6 +107,16 @@ def test_settings_that_do_not_exist(
 ):
     assert_refused(train(world, tmp_path / "run", *options), *words)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_evaluate_goes_by_the_split_of_the_training(world: World, tmp_path: Path):
+    once = ("--split", "last_2", "--set", "vector.epochs=1", "--json")
+    trained = train(world, tmp_path / "run", *once)
+    assert trained.status == 0, trained.err
+    assert trained.json["evaluation"]["protocol"]["split"] == "last_2"
+    found = run("evaluate", tmp_path / "run", *world.tables, "--json").json
+    assert found["metrics"] == trained.json["evaluation"]["metrics"]
+    assert found["protocol"] == trained.json["evaluation"]["protocol"]
 
 
 def test_a_place_that_is_taken(world: World, tmp_path: Path):
