@@ -47,6 +47,10 @@ def fit_run(
     ------
     DataError, ConfigError, DownloadError, TrainingError
     """
+    if not isinstance(split, Split):
+        raise ConfigError(f"split is {split!r}.", "last_n and by_time make one.")
+    if max_seconds is not None and max_seconds <= 0:
+        raise ConfigError(f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none.")
     if not len(split.valid):
         raise DataError(f"{split.name} has no validation targets.", "Choose another split.")
     brought = vectors is not None

@@ -1,6 +1,6 @@
 """What changes the items of a trained model: new ones, retired ones, how cold ones are lifted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy.typing as npt
 import torch
 
 from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.item_vectors import describe_items
+from lite_llm4rec.item_vectors import check_vectors, describe_items
 from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import as_ids
 from lite_llm4rec.models import CausalLLM4Rec, ExportedModel
@@ -92,6 +92,19 @@ class ItemChanges(Run):
             return self.model.reads_text
         table = getattr(self.model, "items", None)
         return isinstance(table, ItemTable) and table.vectors is not None
+
+    def _unlisted_vectors(
+        self, unlisted: Mapping[Any, npt.NDArray[np.float32]]
+    ) -> npt.NDArray[np.float32]:
+        """Put the text vectors of items outside the catalogue into one array."""
+        if not self.reads_text:
+            raise ConfigError(
+                f"This {self.preset.model.kind} model knows items by their ids alone.",
+                "Leave items out of the history that the catalogue does not hold.",
+            )
+        vectors = np.stack(list(unlisted.values())).astype(np.float32)
+        check_vectors(vectors, len(unlisted), self.vectors.shape[1])
+        return vectors
 
     @property
     def takes_items(self) -> bool:

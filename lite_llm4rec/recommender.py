@@ -20,7 +20,6 @@ from lite_llm4rec.errors import ConfigError, DataError, nearest
 from lite_llm4rec.evaluate import Evaluation, Part, encode_cases, evaluate
 from lite_llm4rec.index import EXACT_BELOW, Index, IndexFacts
 from lite_llm4rec.item_changes import ItemChanges
-from lite_llm4rec.item_vectors import check_vectors
 from lite_llm4rec.lists import (
     Candidates,
     Recommendations,
@@ -109,12 +108,6 @@ class Recommender(ItemChanges):
             raise DataError(
                 f"fit takes a Dataset, not a {type(dataset).__name__}.",
                 "Dataset.from_tables(interactions, items) makes one; sources.load(name) too.",
-            )
-        if split is not None and not isinstance(split, Split):
-            raise ConfigError(f"split is {split!r}.", "last_n and by_time make one.")
-        if max_seconds is not None and max_seconds <= 0:
-            raise ConfigError(
-                f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none."
             )
         if isinstance(init_from, str | Path):
             init_from = cls.load(init_from)
@@ -250,7 +243,7 @@ class Recommender(ItemChanges):
             include_seen = self.preset.repeats
         device = Machine(device).name()
         allowed = self._allowed(exclude, candidates).to(device)
-        texts = self._text_vectors(unlisted) if unlisted else None
+        texts = self._unlisted_vectors(unlisted) if unlisted else None
         self._make_ready(device)
         search = self._search(device)
         users, lists = as_lists(histories, self.catalogue.ids)
@@ -376,19 +369,6 @@ class Recommender(ItemChanges):
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(Path(temporary) / "run")
             return hub.upload(folder, name, private=private, token=token)
-
-    def _text_vectors(
-        self, unlisted: Mapping[Any, npt.NDArray[np.float32]]
-    ) -> npt.NDArray[np.float32]:
-        """Put the text vectors of items outside the catalogue into one array."""
-        if not self.reads_text:
-            raise ConfigError(
-                f"This {self.preset.model.kind} model knows items by their ids alone.",
-                "Leave items out of the history that the catalogue does not hold.",
-            )
-        vectors = np.stack(list(unlisted.values())).astype(np.float32)
-        check_vectors(vectors, len(unlisted), self.vectors.shape[1])
-        return vectors
 
     def _make_ready(self, device: str) -> None:
         """Move the model or end its training, where need be: to go through its parts takes time."""
