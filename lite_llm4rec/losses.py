@@ -200,6 +200,11 @@ def binary_cross_entropy(
     SASRec's own binary cross-entropy, t = 1 removes the overconfidence that sampling causes.
     Source: Kang & McAuley, 2018, Eq. 9; Petrov & Macdonald, 2023 (gSASRec), Eq. 10–12.
 
+    A score of 0 stands for the target's share β / (β + n) of the weight, which moves all scores by
+    one number and no ranking. The authors' scores begin at a half instead: with hundreds of
+    negatives the first thousands of steps go into lowering them all. With t = 0 and one negative,
+    as in SASRec, it is the same.
+
     Parameters
     ----------
     users, items, targets
@@ -217,8 +222,9 @@ def binary_cross_entropy(
     """
     sampled = negatives.shape[-1] / max(len(items) - 1, 1)
     beta = sampled * (t * (1 - 1 / sampled) + 1 / sampled)
-    own = _at_least_fp32(_positive(users, items, targets))
-    others = _at_least_fp32(_negative(users, items, negatives))
+    start = math.log(beta / negatives.shape[-1])
+    own = _at_least_fp32(_positive(users, items, targets)) + start
+    others = _at_least_fp32(_negative(users, items, negatives)) + start
     positive = beta * functional.logsigmoid(own)
     return -(positive + functional.logsigmoid(-others).sum(1)).mean()
 

@@ -118,12 +118,22 @@ def test_bce_is_the_sum_written_out():
 def test_gbce_with_t_1_raises_the_target_to_the_sampled_share():
     users, items, targets = world()
     negatives = torch.zeros(TARGETS, 2, dtype=torch.int64)
-    own = (users * items[targets]).sum(1)
-    other = (users * items[0]).sum(1)
     share = 2 / (N_ITEMS - 1)
+    start = math.log(share / 2)
+    own = (users * items[targets]).sum(1) + start
+    other = (users * items[0]).sum(1) + start
     expected = -(share * torch.sigmoid(own).log() + 2 * torch.sigmoid(-other).log()).mean()
     found = binary_cross_entropy(users, items, targets, negatives, 1.0)
     torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.parametrize(("n", "t"), [(1, 0.0), (4, 0.0), (4, 0.75), (4, 1.0)])
+def test_binary_scores_of_zero_need_no_common_move(n: int, t: float):
+    everywhere = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    users, items = torch.ones(TARGETS, 1).double(), everywhere.expand(N_ITEMS, 1)
+    targets, negatives = torch.zeros(TARGETS, dtype=torch.int64), torch.arange(1, 1 + n)
+    binary_cross_entropy(users, items, targets, negatives, t).backward()
+    assert everywhere.grad is not None and abs(everywhere.grad) < 1e-12
 
 
 @pytest.mark.parametrize("name", ["full", "sampled", "gbce", "bce"])
