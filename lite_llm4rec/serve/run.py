@@ -1,6 +1,7 @@
 """Run the service until it is told to stop."""
 
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
@@ -45,10 +46,10 @@ def run_service(
             server_header=False,
         )
     )
-    try:
+    with suppress(SystemExit):  # a newer uvicorn's way to say that it could not start
         server.run([link])
-    except SystemExit as failed:  # uvicorn's way to say that it could not start
-        raise StoreError(f"{settings.folder} could not be served.", "The log says why.") from failed
+    if not server.started:
+        raise StoreError(f"{settings.folder} could not be served.", "The log says why.")
 
 
 def bind(host: str, port: int) -> socket.socket:
