@@ -70,7 +70,8 @@ def read_table(source: Any) -> pa.Table:
         return _read_path(Path(source))
     if hasattr(source, "__arrow_c_stream__"):
         try:
-            return _plain_types(pa.table(source))
+            table = source if isinstance(source, pa.Table) else pa.table(source)
+            return _plain_types(table)
         except pa.ArrowException as error:
             raise DataError(
                 f"{name_of(source)} cannot be read: {error}", "Give each column one type."
