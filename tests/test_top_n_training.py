@@ -86,7 +86,7 @@ def test_it_learns_what_everybody_likes(liked: Dataset, split: Split, tmp_path: 
     found = evaluate_top_n(model, liked, split, history=False).metrics
     popular = Popularity(torch.from_numpy(split.train_counts()))
     best = evaluate_top_n(popular, liked, split, history=False).metrics
-    assert before["recall@10"] < 0.3
+    assert before["recall@10"] < 0.5
     assert found["recall@10"] > 0.8
     assert best["recall@10"] > 0.8
     assert fitted.epochs == 2
