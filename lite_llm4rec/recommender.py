@@ -1,6 +1,7 @@
 """The user's object: fit, recommend, similar_items, evaluate, save, load."""
 
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain, islice
@@ -141,8 +142,8 @@ class Recommender(ItemChanges):
 
         See `evaluate.evaluate`. The result is kept with the model and saved with it. By default
         the split is the one it was trained with, and seen items are removed unless the preset's
-        `repeats` says otherwise. `leaks` tells of targets that training has seen, where the split
-        is another.
+        `repeats` says otherwise. A warning, and `leaks`, tell of targets that training has seen,
+        where the split is another.
 
         Raises
         ------
@@ -163,6 +164,8 @@ class Recommender(ItemChanges):
             max_score_bytes=max_score_bytes,
         )  # fmt: skip
         learnt = learnt_targets(self, dataset, split, getattr(split, part))
+        for leak in learnt:
+            warnings.warn(leak, stacklevel=2)
         evaluation = replace(evaluation, leaks=[*evaluation.leaks, *learnt])
         kept = {old.protocol: old for old in self.evaluations}  # one measured again stays in place
         self.evaluations = list((kept | {evaluation.protocol: evaluation}).values())
