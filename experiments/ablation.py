@@ -3,12 +3,12 @@
     python experiments/ablation.py experiments/toys.toml results/ablation-toys
 
 The TOML names the data set, the base settings, and cells that change some of them. Cells whose
-record exists are skipped, so that a stopped search goes on.
+record exists are skipped, and one that was stopped goes on from its checkpoint under `runs/`.
 """
 
 import argparse
 import json
-import tempfile
+import shutil
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -40,10 +40,10 @@ def run_cell(plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path)
     dataset = load(plan["data"])
     split = leave_one_out(dataset.interactions)
     preset = preset_of(plan, cell)
-    with tempfile.TemporaryDirectory() as folder:
-        model = Recommender.fit(
-            dataset, preset, split=split, folder=folder, device="cpu", measure=("valid",)
-        )
+    folder = Path("runs") / path.parent.name / f"{path.stem}.training"
+    model = Recommender.fit(
+        dataset, preset, split=split, folder=folder, device="cpu", measure=("valid",)
+    )
     found = model.evaluate(dataset, split, "valid")
     stage = model.stages[-1]
     write_record(
@@ -61,6 +61,7 @@ def run_cell(plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path)
             "settings": to_dict(preset),
         },
     )
+    shutil.rmtree(folder)
     metrics = found.metrics
     return f"R@10 {metrics['recall@10']:.4f}  N@10 {metrics['ndcg@10']:.4f}  {stage}"
 
