@@ -77,7 +77,7 @@ def fit_run(
     return Run(
         preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
         item_llm or tuned, curves, brought=brought, users_sha256=split.interactions.users_sha256,
-        split=split.name,
+        sequences_sha256=split.interactions.sequences_sha256, split=split.name,
     )  # fmt: skip
 
 

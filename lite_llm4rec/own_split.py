@@ -12,6 +12,10 @@ from lite_llm4rec.preset import preset_split
 from lite_llm4rec.run_folder import Run
 
 
+class LearntTargets(UserWarning):
+    """Says that a model is measured on what it may have learnt."""
+
+
 def as_numbered(run: Run, dataset: Dataset, split: Split | None) -> tuple[Dataset, Split]:
     """Number a data set and its split as a run does; without a split, make the run's own.
 
@@ -39,11 +43,17 @@ def as_numbered(run: Run, dataset: Dataset, split: Split | None) -> tuple[Datase
 def learnt_targets(run: Run, dataset: Dataset, split: Split, targets: Targets) -> list[str]:
     """Say which targets the model was trained on, or its epoch chosen by; a sentence, or none.
 
-    `dataset` and `split` are numbered as the run is. Of a split that cannot be made again it is
-    not known.
+    `dataset` and `split` are numbered as the run is. Of a split that cannot be made again, and of
+    other interactions, it is not known.
     """
     if run.split in ("", split.name):
-        return []
+        sequences = split.interactions.sequences_sha256
+        if run.sequences_sha256 in ("", sequences):
+            return []
+        return [
+            f"The model was trained on other interactions ({run.sequences_sha256[:12]}, not"
+            f" {sequences[:12]}): it may know the targets."
+        ]
     try:
         own = _made_again(run, dataset)
     except DataError:

@@ -33,7 +33,7 @@ from lite_llm4rec.lists import (
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import EncoderModel, SequenceModel
 from lite_llm4rec.neighbours import compared_vectors, nearest_rows
-from lite_llm4rec.own_split import as_numbered, learnt_targets
+from lite_llm4rec.own_split import LearntTargets, as_numbered, learnt_targets
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
@@ -165,7 +165,7 @@ class Recommender(ItemChanges):
         )  # fmt: skip
         learnt = learnt_targets(self, dataset, split, getattr(split, part))
         for leak in learnt:
-            warnings.warn(leak, stacklevel=2)
+            warnings.warn(leak, LearntTargets, stacklevel=2)
         evaluation = replace(evaluation, leaks=[*evaluation.leaks, *learnt])
         kept = {old.protocol: old for old in self.evaluations}  # one measured again stays in place
         self.evaluations = list((kept | {evaluation.protocol: evaluation}).values())

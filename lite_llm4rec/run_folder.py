@@ -59,6 +59,8 @@ class Run:
         Whether `vectors` were brought, so that new items must bring theirs.
     users_sha256 : str
         `Interactions.users_sha256` of the log it was trained on; of an older run folder empty.
+    sequences_sha256 : str
+        `Interactions.sequences_sha256` of what its split split; of an older run folder empty.
     split : str
         The split that it was trained with, as the protocol prints it; of an older run folder empty.
     index : Index or None
@@ -77,6 +79,7 @@ class Run:
     retired: npt.NDArray[np.bool_] = field(default_factory=lambda: np.zeros(0, bool))
     brought: bool = False
     users_sha256: str = ""
+    sequences_sha256: str = ""
     split: str = ""
     index: Index | None = None
 
@@ -124,6 +127,7 @@ def write_run(run: Run, target: Path) -> Path:
             "preset": to_dict(run.preset),
             "brought_vectors": run.brought,
             "users_sha256": run.users_sha256,
+            "sequences_sha256": run.sequences_sha256,
             "split": run.split,
         }
         store.write_config(folder, {**facts, **run.model.describe()})
@@ -204,6 +208,7 @@ def _read_once(folder: Path) -> Run:
         retired=retired,
         brought=config.get("brought_vectors", False),
         users_sha256=config.get("users_sha256", ""),
+        sequences_sha256=config.get("sequences_sha256", ""),
         split=config.get("split", ""),
         index=_read_index(folder / store.INDEX, model),
     )

@@ -66,3 +66,15 @@ def test_histories_too_short_for_the_default_split_do_not_matter(small_ring: Dat
     assert found.evaluate(data, late).leaks == []
     # `early` tests what came on days 5 and 7; the first of these chose the epoch of `late`.
     assert found.evaluate(data, early).leaks[0].startswith("1 of 2 targets taught the model or")
+
+
+def test_other_interactions_are_told(small_ring: Dataset, tmp_path: Path):
+    found = Recommender.fit(small_ring, BRIEFLY, **HOW)
+    loaded = Recommender.load(found.save(tmp_path / "run"))
+    log = small_ring.interactions
+    is_last = np.arange(len(log)) == log.offsets[1:][log.users] - 1
+    earlier = replace(small_ring, interactions=log.keep(~is_last))
+    with pytest.warns(UserWarning, match="trained on other interactions") as told:
+        (leak,) = loaded.evaluate(earlier).leaks
+    assert str(told[0].message) == leak
+    assert loaded.evaluate(small_ring).leaks == []

@@ -1,6 +1,7 @@
 """Commands that train and measure."""
 
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -143,6 +144,7 @@ def evaluate(
     Targets are chosen by the split that it was trained with.
     """
     from lite_llm4rec.output import show_evaluation
+    from lite_llm4rec.own_split import LearntTargets
     from lite_llm4rec.recommender import Recommender
 
     set_threads(threads)
@@ -155,7 +157,8 @@ def evaluate(
     )  # fmt: skip
     recommender = Recommender.load(run)
     seen_filter = None if keep_seen is None else not keep_seen
-    found = recommender.evaluate(dataset, part=part, seen_filter=seen_filter, device=device)  # type: ignore[arg-type]
+    with warnings.catch_warnings(action="ignore", category=LearntTargets):  # shown with the rest
+        found = recommender.evaluate(dataset, part=part, seen_filter=seen_filter, device=device)  # type: ignore[arg-type]
     if cases is not None:
         import pyarrow.parquet
 

@@ -148,6 +148,17 @@ def test_evaluate(world: World, folder: Path, tmp_path: Path):
     assert_refused(run("evaluate", folder, *world.tables, "--part", "train"), "--part is 'train'")
 
 
+def test_evaluate_tells_of_other_interactions(world: World, folder: Path, tmp_path: Path):
+    log = pa.csv.read_csv(world.log)
+    shorter = tmp_path / "log.csv"
+    pa.csv.write_csv(log.slice(0, len(log) - 1), shorter)
+    tables = ("--interactions", shorter, "--items", world.items)
+    found = run("evaluate", folder, *tables)
+    told = " ".join(found.out.split())
+    assert (found.status, found.err) == (0, ""), found.err
+    assert "trained on other interactions" in told and "Leak checks passed" not in told
+
+
 def test_compare(world: World, folder: Path, tmp_path: Path):
     itself = run("compare", folder, folder, "--json").json
     assert itself["recall@10"]["difference"] == 0.0
