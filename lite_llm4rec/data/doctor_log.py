@@ -25,7 +25,7 @@ from lite_llm4rec.data.doctor_report import (
 )
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.readers import name_of
-from lite_llm4rec.data.times import as_numbers, seconds_per_unit
+from lite_llm4rec.data.times import as_numbers, date_of, seconds_per_unit
 from lite_llm4rec.errors import DataError, at_row
 
 YEAR_1995 = 788_918_400  # in seconds since 1970; no log of a recommender is older
@@ -174,7 +174,7 @@ def _log_facts(log: Interactions, timed: bool, whole: bool) -> Iterator[tuple[st
     yield "share of the top 1 % of items", f"{counts[:top].sum() / len(log):.1%}"
     if timed and log.time == "unix":
         unit = seconds_per_unit(log.times)
-        yield "time", f"{_date(log.times.min() / unit)} to {_date(log.times.max() / unit)}"
+        yield "time", f"{date_of(log.times.min() / unit)} to {date_of(log.times.max() / unit)}"
     if whole:
         yield "sequences_sha256", log.sequences_sha256
 
@@ -216,7 +216,7 @@ def _date_checks(log: Interactions, unit: int) -> Iterator[Finding]:
             "warning",
             "early_time",
             f"{counted(early, 'interaction', 'are')} from before 1995, the first from"
-            f" {_date(log.times.min() / unit)}.",
+            f" {date_of(log.times.min() / unit)}.",
             "Check that this is the time column, and its unit. Numbers that only give the order"
             " will do, except for --split by_time_….",
         )
@@ -225,7 +225,7 @@ def _date_checks(log: Interactions, unit: int) -> Iterator[Finding]:
             "warning",
             "future_time",
             f"{counted(future, 'interaction', 'lie')} in the future, the last on"
-            f" {_date(log.times.max() / unit)}.",
+            f" {date_of(log.times.max() / unit)}.",
             "Check the unit, and the clock that wrote them. Times in mixed units are ordered"
             " wrongly.",
         )
@@ -360,8 +360,3 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
 
 
 LOG_CHECKS = (_time_checks, _repeat_checks, _user_checks, _item_checks, _size_checks)
-
-
-def _date(seconds: float) -> str:
-    bounded = int(min(max(seconds, -1e14), 1e14))  # far past any calendar, within datetime64
-    return str(np.datetime64(bounded, "s").astype("datetime64[D]"))

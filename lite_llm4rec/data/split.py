@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lite_llm4rec.data.interactions import Interactions, Ints
-from lite_llm4rec.data.times import seconds_per_unit
+from lite_llm4rec.data.times import date_of, seconds_per_unit
 from lite_llm4rec.errors import DataError
 
 
@@ -165,10 +165,11 @@ def by_time(log: Interactions, valid_from: float, test_from: float) -> Split:
     unit = seconds_per_unit(log.times)
     periods = np.digitize(log.times, [valid_from * unit, test_from * unit])
     if valid_from >= test_from or not all((periods == period).any() for period in (0, 1, 2)):
-        low, high = log.times.min() / unit, log.times.max() / unit
+        found = (log.times.min() / unit, log.times.max() / unit, valid_from, test_from)
+        low, high, *cuts = (f"{time:.0f} ({date_of(time)})" for time in found)
         raise DataError(
-            f"Training, validation and test must each hold something: times run from {low:.0f}"
-            f" to {high:.0f}, the cuts are {valid_from:.0f} and {test_from:.0f}.",
+            f"Training, validation and test must each hold something: times run from {low}"
+            f" to {high}, the cuts are {' and '.join(cuts)}.",
             "Choose cuts in order, inside the log's time.",
         )
     train_ends = log.offsets[:-1] + _count_per_user(log, periods == 0)

@@ -55,6 +55,16 @@ def seconds_per_unit(times: npt.NDArray[Any]) -> int:
     return next((units for bound, units in UNITS if largest > bound), 1)
 
 
+def date_of(seconds: float) -> str:
+    """Write the day (UTC) of a time in seconds since 1970.
+
+    >>> date_of(1_714_521_600)
+    '2024-05-01'
+    """
+    bounded = int(min(max(seconds, -1e14), 1e14))  # far past any calendar, within datetime64
+    return str(np.datetime64(bounded, "s").astype("datetime64[D]"))
+
+
 def _whole_if_possible(numbers: npt.NDArray[np.float64], where: str) -> npt.NDArray[Any]:
     bad = ~np.isfinite(numbers)
     if bad.any():
