@@ -14,6 +14,7 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import last_n
 from lite_llm4rec.errors import StoreError
+from lite_llm4rec.own_split import LearntTargets
 from lite_llm4rec.recommender import Recommender
 from tests.conftest import ring_tables, untrained
 
@@ -280,7 +281,8 @@ def test_anothers_config_makes_no_run_folder(trained: Recommender, tmp_path: Pat
 
 def test_each_test_keeps_its_own_cases(ring: Dataset, trained: Recommender, tmp_path: Path):
     more = Recommender.load(trained.save(tmp_path / "first"))
-    more.evaluate(ring, last_n(ring.interactions, 3))
+    with pytest.warns(LearntTargets):
+        more.evaluate(ring, last_n(ring.interactions, 3))
     again = Recommender.load(more.save(tmp_path / "second"))
     found = {one.protocol.split: one.cases for one in again.evaluations}
     assert [None if cases is None else len(cases) for cases in found.values()].count(200) == 1
