@@ -42,7 +42,7 @@ from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_benchmark
 from lite_llm4rec.stage_config import StageConfig
 
-RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "serve_load.json"
+RESULTS = Path(__file__).parents[1] / "results" / "benchmarks"
 CLIENTS = (1, 8, 32)
 RATES = (20, 50, 100)  # requests a second
 LENGTH = 20
@@ -286,7 +286,7 @@ def main() -> None:
     parser.add_argument("--t5-small", action="store_true", help="instead of a run")
     parser.add_argument("--seconds", type=float, default=10.0, help="of each measurement")
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--out", type=Path, default=RESULT)
+    parser.add_argument("--out", type=Path, help="the record; by default under results/benchmarks")
     options = parser.parse_args()
     if (options.run is None) != options.t5_small:
         parser.error("Name a run folder, or --t5-small.")
@@ -307,7 +307,9 @@ def main() -> None:
     what = (
         f"requests a second with {many} clients: {which} ÷ eager torch in a FastAPI handler, {name}"
     )
-    print(write_benchmark(options.out, what, ratio, {"seconds_each": options.seconds, **found}))
+    cell = "serve_load_t5_small" if options.t5_small else "serve_load"
+    out = options.out or RESULTS / f"{cell}.json"
+    print(write_benchmark(out, what, ratio, {"seconds_each": options.seconds, **found}))
 
 
 if __name__ == "__main__":
