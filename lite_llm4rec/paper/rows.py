@@ -11,6 +11,8 @@ from lite_llm4rec.preset import load_preset, preset_from_dict, preset_names
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 UNTRAINED = ("Popularity", "Nearest text")
+LOSS = [f"model.loss.{part}" for part in ("name", "negatives", "shared", "draw")]
+TOLD = ["name", "seed", *LOSS]  # in columns of their own
 
 
 def merge_seeds(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -67,7 +69,7 @@ def preset(row: dict[str, Any]) -> str:
     changes = [
         f"{path.rpartition('.')[2]} {value}"
         for path, value in _settings(row.get("settings", {}))
-        if path not in ("name", "seed") and packaged.get(path, value) != value
+        if path not in TOLD and packaged.get(path, value) != value
     ]
     return ", ".join([f"`{row['preset']}`", *changes])
 

@@ -132,6 +132,9 @@ def test_what_was_set_otherwise_stands_beside_the_preset():
     row = {"preset": "sasrec/long", "settings": settings}
     assert rows.preset(row) == "`sasrec/long`, width 64, epochs 3"
     assert rows.preset({**row, "settings": {}}) == "`sasrec/long`"
+    assert rows.preset({**row, "settings": {"model": {"loss": {"name": "bce", "t": 0.5}}}}) == (
+        "`sasrec/long`, t 0.5"  # which loss it is stands beside the model's name
+    )
     assert rows.preset({"preset": "mine", "settings": settings}) == "`mine`"
     assert rows.preset({"preset": ""}) == ""
 
