@@ -48,7 +48,10 @@ def fit_run(
     DataError, ConfigError, DownloadError, TrainingError
     """
     if not isinstance(split, Split):
-        raise ConfigError(f"split is {split!r}.", "last_n and by_time make one.")
+        raise ConfigError(
+            f"split is {split!r}.",
+            'last_n(data.interactions, 3) makes one; a name is a preset\'s: split = "last_3".',
+        )
     if max_seconds is not None and max_seconds <= 0:
         raise ConfigError(f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none.")
     if not len(split.valid):

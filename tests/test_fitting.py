@@ -219,7 +219,9 @@ def test_going_on_takes_the_settings_of_the_run(small_ring: Dataset, tmp_path: P
         == longer
     )
     assert repr(first) == "Recommender('tiny', 20 items)"
-    with pytest.raises(ConfigError, match="split is 'last_3'"):
+    with pytest.raises(
+        ConfigError, match=r"split is 'last_3'[\s\S]*last_n\(data.interactions, 3\) makes one"
+    ):
         Recommender.fit(small_ring, preset, split="last_3", **quiet)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match=r"part is 'train'[\s\S]*valid"):
         first.evaluate(small_ring, part="train")  # type: ignore[arg-type]
