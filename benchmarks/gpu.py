@@ -37,8 +37,8 @@ def _is_named(cell: Cell, words: str) -> bool:
 
 
 def _rank(cell: Cell) -> int | None:
-    fresh = cell.exhibit == "table4" and "from scratch" in cell.row
-    if cell.gpu and fresh and cell.row.startswith("Lite-LLM4Rec"):
+    fresh = cell.exhibit in ("table4", "table2") and "from scratch" in cell.row
+    if cell.gpu and fresh and cell.row.startswith("Lite-LLM4Rec") and cell.exhibit == "table4":
         return 0
     if cell.seed is None:
         return 1 + EFFICIENCY.index(cell.exhibit) if cell.exhibit in EFFICIENCY else None
@@ -77,7 +77,7 @@ def main() -> int:
     parser.add_argument("out", type=Path, help="folder of all results")
     parser.add_argument("--vectors", type=Path, help="MiniLM's item vectors, if it is not here")
     parser.add_argument("--data", default="ml-1m")
-    parser.add_argument("--seeds", default="0", help="comma-separated")
+    parser.add_argument("--seeds", default="0", help='comma-separated; "" for times alone')
     parser.add_argument("--only", default="", help="words that a cell's name holds")
     parser.add_argument("--budget", type=float, default=20.0, help="minutes of training per cell")
     parser.add_argument("--device", default="cuda")
@@ -92,7 +92,8 @@ def main() -> int:
         given.t5,
         vectors=given.vectors,
     )
-    listed = wanted(given.data, [int(seed) for seed in given.seeds.split(",")], given.only)
+    seeds = [int(seed) for seed in given.seeds.split(",") if seed]
+    listed = wanted(given.data, seeds, given.only)
     if not listed:
         parser.error(f"No cell's name holds all of '{given.only}'.")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background

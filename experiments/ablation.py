@@ -36,15 +36,17 @@ def tell_changes(plan: dict[str, Any], cell: dict[str, Any], path: Path) -> None
         print(f"{path} was made otherwise: {change}. Delete it to have it made again.", flush=True)
 
 
-def run_cell(plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path) -> str:
+def run_cell(
+    plan: dict[str, Any], cell: dict[str, Any], order: int, path: Path, device: str
+) -> str:
     dataset = load(plan["data"])
     split = leave_one_out(dataset.interactions)
     preset = preset_of(plan, cell)
     folder = Path("runs") / path.parent.name / f"{path.stem}.training"
     model = Recommender.fit(
-        dataset, preset, split=split, folder=folder, device="cpu", measure=("valid",)
+        dataset, preset, split=split, folder=folder, device=device, measure=("valid",)
     )
-    found = model.evaluate(dataset, split, "valid")
+    found = model.evaluate(dataset, split, "valid", device=device)
     stage = model.stages[-1]
     write_record(
         path,
@@ -71,6 +73,7 @@ def main() -> None:
     parser.add_argument("plan", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--cells", help="names, comma-separated; by default all")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -86,7 +89,7 @@ def main() -> None:
         if path.exists():
             tell_changes(plan, cell, path)
             continue
-        print(cell["name"], run_cell(plan, cell, order, path), flush=True)
+        print(cell["name"], run_cell(plan, cell, order, path, arguments.device), flush=True)
 
 
 if __name__ == "__main__":

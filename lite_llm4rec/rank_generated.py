@@ -8,7 +8,7 @@ from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Targets
 from lite_llm4rec.models.base import GenerativeModel
 
-BATCH = 32  # histories at a time: each is as many sequences as there are beams
+ON_CPU, ON_GPU = 32, 64  # histories at a time: each is as many sequences as there are beams
 OUTPUTS = 20  # written for each case; Recall@20 needs them. Source: protocol, rule 9
 
 
@@ -38,8 +38,9 @@ def rank_generated(
     ranks = np.full(len(targets), max(model.n_items, OUTPUTS + 1))
     lists = np.full((len(targets), list_length), -1)
     counts = np.zeros(3)
-    for first in range(0, len(targets), BATCH):
-        part = targets.take(np.arange(first, min(first + BATCH, len(targets))))
+    size = batch_size(device)
+    for first in range(0, len(targets), size):
+        part = targets.take(np.arange(first, min(first + size, len(targets))))
         starts = np.maximum(part.starts, part.positions - model.history_length)
         histories, mask = pad(items, starts, part.positions)
         users = torch.from_numpy(part.users.astype(np.int64)).to(device)
@@ -58,3 +59,8 @@ def rank_generated(
     names = ("malformed", "unknown", "repeated")
     shares = (float(count) / max(len(targets) * OUTPUTS, 1) for count in counts)
     return ranks, lists, dict(zip(names, shares, strict=True))
+
+
+def batch_size(device: str) -> int:
+    """Tell how many histories a beam search takes at a time."""
+    return ON_CPU if torch.device(device).type == "cpu" else ON_GPU

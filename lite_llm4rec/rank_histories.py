@@ -13,7 +13,7 @@ from lite_llm4rec.models.base import GenerativeModel, RankingModel, SequenceMode
 from lite_llm4rec.models.exported import ExportedModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.rank import Seen, top_k
-from lite_llm4rec.rank_generated import BATCH
+from lite_llm4rec.rank_generated import batch_size
 
 # (batch, dim) user vectors, k, seen, allowed → (batch, k) items and scores
 Search = Callable[
@@ -102,11 +102,10 @@ def _write(
     allowed: torch.Tensor,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Write lists, some histories at a time, and close the gaps where nothing may be shown."""
+    size, width = batch_size(str(items.device)), max(k, model.beams)
     parts = [
-        model.ranked_lists(
-            None, items[first : first + BATCH], mask[first : first + BATCH], max(k, model.beams)
-        )
-        for first in range(0, len(items), BATCH)
+        model.ranked_lists(None, items[first : first + size], mask[first : first + size], width)
+        for first in range(0, len(items), size)
     ]
     found = torch.cat([part.items for part in parts])
     scores = torch.cat([part.scores for part in parts])

@@ -104,6 +104,12 @@ def add_to_record(path: Path, values: dict[str, Any]) -> None:
     _write(path, {**json.loads(path.read_text(encoding="utf-8")), **values})
 
 
+def copy_record(path: Path, out: Path, values: dict[str, Any]) -> None:
+    """Write what was measured for one experiment as another one's, with some other values."""
+    record = json.loads(path.read_text(encoding="utf-8"))
+    _write(out, {**record, "experiment": out.parent.name, "cell": out.stem, **values})
+
+
 def read_benchmarks(root: Path) -> list[dict[str, Any]]:
     """Read the benchmarks under a folder of results, in the order of their names."""
     return read_folder(root / BENCHMARKS)

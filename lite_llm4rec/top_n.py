@@ -29,7 +29,7 @@ from lite_llm4rec.evaluate import (
 from lite_llm4rec.metrics import Floats, Ranks, bootstrap_interval, ndcg, per_user_means, recall
 from lite_llm4rec.models import GenerativeRec, RankingModel, SequenceModel
 from lite_llm4rec.rank import Seen, seen_items
-from lite_llm4rec.rank_generated import BATCH, OUTPUTS
+from lite_llm4rec.rank_generated import OUTPUTS, batch_size
 
 NEGATIVES = 99
 SEED = 0  # of the evaluation's negatives, the same for every model and every training
@@ -160,7 +160,7 @@ def rank_candidates(
     model.eval()
     model.to(device)
     writes = isinstance(model, GenerativeRec)
-    rows = BATCH if writes else ROWS
+    rows = batch_size(device) if writes else ROWS
     length = model.history_length if history else 0
     ranks, counts = [], np.zeros(len(SHARES))
     for first in range(0, len(cases), rows):

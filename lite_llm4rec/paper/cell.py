@@ -92,6 +92,8 @@ class Cell:
         The paper's numbers for it, by name.
     gpu : bool
         Whether it is too large for a CPU.
+    timed : bool
+        Whether it is of times, which a CPU and a GPU have apart: each has a record.
     settings : callable, optional
         Tells the settings that it would be trained with on a `Bench`, as its record has them.
     """
@@ -103,6 +105,7 @@ class Cell:
     seed: int | None = None
     paper: dict[str, float] = field(default_factory=dict)
     gpu: bool = False
+    timed: bool = False
     settings: Callable[["Cell", Bench], dict[str, Any]] | None = None
 
     @property
@@ -113,7 +116,8 @@ class Cell:
 
     def record(self, bench: Bench) -> Path:
         """Name the record's file."""
-        return bench.records / self.exhibit / f"{self.name}.json"
+        device = f".{bench.device}" if self.timed and bench.device != "cpu" else ""
+        return bench.records / self.exhibit / f"{self.name}{device}.json"
 
     def is_done(self, bench: Bench) -> bool:
         """Whether its record exists and holds more than a reason."""

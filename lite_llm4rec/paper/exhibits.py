@@ -31,6 +31,7 @@ from lite_llm4rec.paper.published import (
 from lite_llm4rec.paper.systems import (
     BACKBONE,
     FRESH,
+    SAMPLING,
     SCRATCH,
     SYSTEMS,
     TWICE,
@@ -95,6 +96,7 @@ def _chain(name: str) -> tuple[System, ...]:
     """P5 or POD, then without the decoder, then with titles for ids; small and at T5's size."""
     whole, ids, titles = (f"{name.lower()}/{part}" for part in ("t5-small", *ENCODED))
     without, titled = _table2(f"{name} w/o_d"), _table2(f"{name} w/o_d_TID")
+    fresh = partial(System, settings=(FRESH,), gpu=True, t5=BACKBONE)
     return (
         System(f"{name} small", f"{name.lower()}/small", (), _table2(name)),
         System(f"{name} small w/o_d", ids, (*TINY, DIGITS), without),
@@ -102,6 +104,9 @@ def _chain(name: str) -> tuple[System, ...]:
         System(name, whole, (), _table2(name), gpu=True, t5=BACKBONE),
         System(f"{name} w/o_d", ids, (), without, gpu=True, t5=BACKBONE),
         System(f"{name} w/o_d_TID", titles, (), titled, gpu=True, t5=BACKBONE),
+        fresh(f"{name} from scratch", whole, published=_table2(name)),
+        fresh(f"{name} w/o_d from scratch", ids, published=without),
+        fresh(f"{name} w/o_d_TID from scratch", titles, published=titled),
     )
 
 
@@ -110,6 +115,7 @@ CHAIN = (
     *_chain("POD"),
     System("Lite-LLM4Rec small, ids alone", "cpu/small", ('model.items="id"',)),
     System("Lite-LLM4Rec small", "cpu/small"),
+    System(f"{SAMPLING}, from scratch", "paper", SCRATCH, gpu=True, t5=TWICE),
 )
 VARIANTS = (
     System("full, MiniLM", "cpu/minilm"),
@@ -139,7 +145,7 @@ def table1(data: str, seeds: Seeds) -> list[Cell]:
     """Time of a batch: BERT4Rec beside P5 and POD."""
     paper = {name: row[1] for name, row in TABLE_1.items()} if data == "ml-1m" else {}
     work = partial(time_systems, {**BERT4REC, **WRITERS})
-    return [Cell("table1", data, "time", work, paper=paper)]
+    return [Cell("table1", data, "time", work, paper=paper, timed=True)]
 
 
 def table2(data: str, seeds: Seeds) -> list[Cell]:
@@ -150,7 +156,7 @@ def table2(data: str, seeds: Seeds) -> list[Cell]:
     paper = {name: row[2] for name, row in TABLE_2.get(data, {}).items()}
     work = partial(time_systems, {**WRITERS, **ENCODERS, **LITE})
     return [
-        Cell("table2", data, "time", work, paper=paper),
+        Cell("table2", data, "time", work, paper=paper, timed=True),
         *_trained("table2", data, CHAIN, seeds),
     ]
 
@@ -169,7 +175,7 @@ def table4(data: str, seeds: Seeds) -> list[Cell]:
 def table5(data: str, seeds: Seeds) -> list[Cell]:
     """Time from input to ranking: P5 and POD beside Lite-LLM4Rec."""
     work = partial(time_systems, {**WRITERS, **LITE})
-    return [Cell("table5", data, "time", work, paper=TABLE_5.get(data, {}))]
+    return [Cell("table5", data, "time", work, paper=TABLE_5.get(data, {}), timed=True)]
 
 
 def table6(data: str, seeds: Seeds) -> list[Cell]:
@@ -185,7 +191,7 @@ def table7(data: str, seeds: Seeds) -> list[Cell]:
 
 def figure2(data: str, seeds: Seeds) -> list[Cell]:
     """Where the time of P5 and POD goes."""
-    return [Cell("figure2", data, name, partial(time_parts, name)) for name in WRITERS]
+    return [Cell("figure2", data, name, partial(time_parts, name), timed=True) for name in WRITERS]
 
 
 def figure4(data: str, seeds: Seeds) -> list[Cell]:

@@ -46,7 +46,10 @@ POOLINGS = (
 
 def length(data: str, seeds: Seeds) -> list[Cell]:
     """Time against the length of the input (§3.2)."""
-    return [Cell("length", data, name, partial(time_lengths, name)) for name in (*WRITERS, *LITE)]
+    return [
+        Cell("length", data, name, partial(time_lengths, name), timed=True)
+        for name in (*WRITERS, *LITE)
+    ]
 
 
 def redundancy(data: str, seeds: Seeds) -> list[Cell]:
@@ -58,24 +61,24 @@ def redundancy(data: str, seeds: Seeds) -> list[Cell]:
 def clocks(data: str, seeds: Seeds) -> list[Cell]:
     """Time of all components (§3.2) and from input to ranking (§5.3), for every system."""
     return [
-        Cell("clocks", data, "components", time_clocks),
-        Cell("clocks", data, "encoder once or per beam", time_beams),
+        Cell("clocks", data, "components", time_clocks, timed=True),
+        Cell("clocks", data, "encoder once or per beam", time_beams, timed=True),
     ]
 
 
 def batch(data: str, seeds: Seeds) -> list[Cell]:
     """Time against the size of the batch."""
-    return [Cell("batch", data, "time", time_batches)]
+    return [Cell("batch", data, "time", time_batches, timed=True)]
 
 
 def cost(data: str, seeds: Seeds) -> list[Cell]:
     """Parameters, training, encoding and time of a batch, system by system."""
     return [
-        Cell("cost", data, name, partial(measure_cost, name, timed))
+        Cell("cost", data, name, partial(measure_cost, name, timed), timed=True)
         for name, timed in SYSTEMS.items()
     ]
 
 
 def size(data: str, seeds: Seeds) -> list[Cell]:
     """Time of Recommendation LLMs of other depths; `DEPTHS` are to be trained."""
-    return [Cell("size", data, "time", time_layers)]
+    return [Cell("size", data, "time", time_layers, timed=True)]

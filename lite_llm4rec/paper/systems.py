@@ -19,6 +19,7 @@ from lite_llm4rec.models import GenerativeConfig
 from lite_llm4rec.models.prompt_encoder import PromptEncoderConfig
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.published import METRICS, TABLE_4
+from lite_llm4rec.paper.same_training import take_over
 from lite_llm4rec.paper.samples import add_samples
 from lite_llm4rec.preset import Preset, load_preset, preset_for
 from lite_llm4rec.text.resolve import MINILM
@@ -131,12 +132,17 @@ def preset_of(system: System, dataset: Dataset, seed: int, t5: str) -> Preset:
 def train_system(system: System, cell: Cell, bench: Bench) -> None:
     """Train a system and write its record, beside those of what needs no training.
 
+    What stands in several tables is trained once.
+
     Raises
     ------
     NotHereError
         When it wants a GPU, or weights that cannot be had.
     """
     folder, record = bench.runs / cell.exhibit / cell.name, cell.record(bench)
+    settings = settings_of(system, cell, bench)
+    if take_over(cell, bench, settings):
+        return
     run_system(system, cell, bench, folder, bench.budget, record)
     add_samples(record, folder, bench.dataset(cell.data))
 

@@ -40,7 +40,7 @@ def test_the_most_wanted_come_first(gpu: ModuleType):
     assert {cell.exhibit for cell in timed} == set(gpu.EFFICIENCY)
     assert [cell.row for cell in cells[2 + len(timed) :]][:2] == [
         "P5 from scratch",
-        "P5 from scratch, original numbers",
+        "P5 w/o_d from scratch",
     ]
     assert all(cell.gpu for cell in cells if cell.seed is not None)
 

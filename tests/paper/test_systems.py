@@ -13,6 +13,7 @@ from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.exhibits import CHAIN
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.systems import SYSTEMS, System, train_system
+from lite_llm4rec.store import read_cases
 
 
 def named(row: str) -> System:
@@ -48,3 +49,37 @@ def test_a_folder_without_weights_says_so(bench: Bench, row: str):
     cell = Cell("table4", "ml-1m", row, partial(train_system, named(row)), 0)
     with pytest.raises(NotHereError, match="weights not at hand: t5 holds none"):
         cell.measure(cell, bench)
+
+
+def test_what_stands_in_two_tables_is_trained_once(bench: Bench):
+    system = named("POD from scratch")
+    first = trained(system, bench)
+    (other,) = [one for one in CHAIN if one.row == system.row]
+    cell = Cell("table2", "ml-1m", other.row, partial(train_system, other), 0, {"recall@20": 0.5})
+    assert other.gpu  # though there is none here
+    assert reproduce([cell], replace(bench, budget=1e-6), print) == []
+    second = json.loads(cell.record(bench).read_text())
+    assert second["metrics"] == first["metrics"] and second["samples"] == first["samples"]
+    assert (second["experiment"], second["trained_for"]) == ("table2", "table4")
+    assert second["paper"] == {"recall@20": 0.5}
+    assert read_cases(bench.runs / "table2" / cell.name) == read_cases(
+        bench.runs / "table4" / cell.name
+    )
+    beside = sorted(path.name for path in (bench.records / "table2").glob("*.json"))
+    assert beside == sorted(path.name for path in (bench.records / "table4").glob("*.json"))
+
+
+def test_another_budget_is_another_training(bench: Bench):
+    trained(named("POD from scratch"), bench)
+    cell = Cell(
+        "table2", "ml-1m", "POD from scratch", partial(train_system, named("POD from scratch")), 0
+    )
+    assert reproduce([cell], replace(bench, budget=2e-6), print) == []
+    assert "trained_for" not in json.loads(cell.record(bench).read_text())
+
+
+def test_times_of_a_gpu_stand_beside_those_of_a_cpu():
+    for timed, name in ((True, "ml-1m.time.cuda.json"), (False, "ml-1m.time.json")):
+        cell = Cell("table5", "ml-1m", "time", print, timed=timed)
+        assert cell.record(Bench(Path(), Path(), device="cuda")).name == name
+        assert cell.record(Bench(Path(), Path())).name == "ml-1m.time.json"
