@@ -9,12 +9,15 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from lite_llm4rec.paper.rows import place
+
 Rows = list[dict[str, Any]]
 OURS, PAPER = "#2b6cb0", "#c05621"
 SHADES = ("#2b6cb0", "#90cdf4", "#c05621", "#fbd38d", "#718096")
 METRIC = "recall@10"
 WIDTH = 7.5  # inches
 ROW = 0.32  # inches for each bar
+BARS = 0.7  # of the way from one system to the next
 
 
 def can_plot() -> bool:
@@ -48,23 +51,36 @@ def plot_quality(rows: list[tuple[str, Rows]], path: Path) -> None:
     _write(draw, len(rows), path)
 
 
-def plot_times(record: dict[str, Any], path: Path) -> None:
-    """Draw how many times as long as the fastest each system takes, beside the paper's ratios."""
-    ours, paper = _ratios(record["values"]), _ratios(record["paper"])
-    names = sorted(ours, key=ours.__getitem__)
+def plot_times(records: Rows, path: Path) -> None:
+    """Draw how many times as long as the fastest each system takes, beside the paper's ratios.
+
+    Parameters
+    ----------
+    records : list of dict
+        The same times on different machines, at most as many as there are `SHADES`.
+    """
+    ours, paper = [_ratios(record["values"]) for record in records], _ratios(records[0]["paper"])
+    names = sorted(ours[0], key=ours[0].__getitem__)
+    height = BARS / len(records)
 
     def draw(axes: Any) -> None:
-        axes.barh(names, [ours[name] for name in names], color=OURS, height=0.6, label="ours")
+        for turn, (record, ratios) in enumerate(zip(records, ours, strict=True)):
+            lower = (len(records) - 1 - 2 * turn) * height / 2  # of bars, the first is on top
+            places = [number + lower for number in range(len(names))]
+            values = [ratios[name] for name in names]
+            label = f"ours, {place(record)}"
+            axes.barh(places, values, color=SHADES[turn], height=height, label=label)
+        axes.set_yticks(range(len(names)), names)
         _mark(axes, names, paper)
         axes.set_xscale("log")
         axes.set_xlabel("time of a batch, as a multiple of the fastest")
 
-    _write(draw, len(names), path)
+    _write(draw, len(names) * len(records), path)
 
 
 def plot_shares(records: Rows, path: Path) -> None:
     """Draw what share of each system's time its parts take."""
-    names = [record["row"] for record in records]
+    names = [f"{record['row']}, {place(record)}" for record in records]
 
     def draw(axes: Any) -> None:
         before = [0.0] * len(names)

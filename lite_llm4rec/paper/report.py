@@ -151,16 +151,30 @@ def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
     trained = [record for record in records if "metrics" in record or "missing" in record]
     grids = [record for record in records if CORNER in record]
     measured = [record for record in records if record.get("values") and record not in grids]
-    timed = [record for record in measured if record.get("unit") == MILLISECONDS]
+    timed = sorted(
+        (record for record in measured if record.get("unit") == MILLISECONDS),
+        key=lambda record: not shown.is_gpu(record),
+    )
     counted = [record for record in measured if record not in timed]
     parts = [f"## {data}", *map(_timed, timed)]
-    parts += [show_grid(list(group)) for _, group in groupby(grids, lambda grid: grid[CORNER])]
+    parts += map(show_grid, _tables(grids))
     parts += [_counted(counted)] if counted else []
     parts += [_trained(trained, COLUMNS.get(exhibit, METRICS))] if trained else []
     parts += [_samples(record) for record in trained if record.get("samples")]
     if can_plot():
         parts += _plots(exhibit, data, timed, trained, out)
     return "\n\n".join(parts)
+
+
+def _tables(grids: Rows) -> list[Rows]:
+    """Put together what is to be one table: the same rows and columns, of a GPU first."""
+    tables: dict[tuple[str, bool], Rows] = {}
+    for corner in dict.fromkeys(grid[CORNER] for grid in grids):
+        for gpu in (True, False):
+            tables[corner, gpu] = [
+                grid for grid in grids if (grid[CORNER], shown.is_gpu(grid)) == (corner, gpu)
+            ]
+    return [table for table in tables.values() if table]
 
 
 def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> list[str]:
@@ -173,7 +187,7 @@ def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> li
         plot_shares(shares, out / f"{exhibit}-{data}-shares")
         drawn.append(("shares", "Shares of a batch's time"))
     elif timed:
-        plot_times(timed[0], out / f"{exhibit}-{data}-time")
+        plot_times(timed, out / f"{exhibit}-{data}-time")
         drawn.append(("time", "Time of a batch, ours and the paper's"))
     if rows:
         plot_quality(rows, out / f"{exhibit}-{data}-quality")

@@ -98,6 +98,11 @@ def place(row: dict[str, Any]) -> str:
     return str(machine.get("gpu") or cpu)
 
 
+def is_gpu(row: dict[str, Any]) -> bool:
+    """Whether it was measured on a GPU."""
+    return "gpu" in row["machine"]
+
+
 def value(rows: list[dict[str, Any]], name: str) -> str:
     """Give one record's mean with its interval over users, or several seeds' mean and range."""
     found = [row["metrics"][name] for row in rows]

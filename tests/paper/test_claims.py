@@ -10,6 +10,7 @@ import pytest
 from lite_llm4rec.paper.cell import Bench, Cell
 from lite_llm4rec.paper.claims import (
     CLAIMS,
+    LESS,
     ON_CPU,
     PART,
     UNTAUGHT,
@@ -20,7 +21,7 @@ from lite_llm4rec.paper.claims import (
     claimed_pairs,
 )
 from lite_llm4rec.paper.pairs import PAIRS, write_pairs
-from lite_llm4rec.records import write_values
+from lite_llm4rec.records import add_to_record, write_values
 
 
 def judged(records: Path, says: str) -> tuple[str, str]:
@@ -39,6 +40,26 @@ def test_a_ratio_is_judged(tmp_path: Path, lite: float, found: str):
     path = tmp_path / "table5" / "ml-1m.time.json"
     write_values(path, values, {"dataset": "ml-1m", "row": "time", "turns": turns})
     assert verdict(tmp_path, "A batch is ranked") == found
+
+
+def timed_on(folder: Path, device: str, pod: float, lite: float) -> None:
+    """Write Table 5's times as a machine with or without a GPU would."""
+    values = {"POD": pod, "Lite-LLM4Rec": lite}
+    turns = {name: [value] * 3 for name, value in values.items()}
+    name = "ml-1m.time.json" if device == "cpu" else "ml-1m.time.cuda.json"
+    path = folder / "table5" / name
+    write_values(path, values, {"dataset": "ml-1m", "row": "time", "turns": turns})
+    machine = {"processor": "CPU", "threads": 1} | ({} if device == "cpu" else {"gpu": "GPU"})
+    add_to_record(path, {"machine": machine})
+
+
+@pytest.mark.parametrize(("pod", "found"), [(100.0, LESS), (900.0, YES)])
+def test_a_gpu_s_times_decide(tmp_path: Path, pod: float, found: str):
+    timed_on(tmp_path, "cpu", 500.0, 1.0)
+    assert judged(tmp_path, "A batch is ranked") == (YES, "500× on CPU, 1 thread (paper: 354×)")
+    timed_on(tmp_path, "cuda", pod, 1.0)
+    told = f"{pod:.0f}× on GPU; 500× on CPU, 1 thread (paper: 354×)"
+    assert judged(tmp_path, "A batch is ranked") == (found, told)
 
 
 def test_nothing_is_said_of_what_was_not_measured(tmp_path: Path):

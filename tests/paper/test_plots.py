@@ -7,6 +7,8 @@ import pytest
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 
 pytestmark = pytest.mark.skipif(not can_plot(), reason="the extra 'plots' is absent")
+CPU = {"machine": {"processor": "Some CPU", "threads": 1}}
+GPU = {"machine": {"processor": "Some CPU", "threads": 1, "gpu": "Some GPU"}}
 
 
 def record(recall: float, paper: float | None = None) -> dict:
@@ -21,19 +23,18 @@ def draw(what: str, path: Path) -> None:
         rows = [("Popularity", [record(0.04)]), ("SASRec", [record(0.2, 0.18), record(0.22, 0.18)])]
         plot_quality(rows, path)
     elif what == "times":
-        plot_times(
-            {"values": {"P5": 200.0, "Lite": 2.0}, "paper": {"P5": 300.0, "Lite": 1.0}}, path
-        )
+        times = {"values": {"P5": 200.0, "Lite": 2.0}, "paper": {"P5": 300.0, "Lite": 1.0}}
+        plot_times([{**times, **GPU}, {**times, **CPU}], path)
     else:
-        plot_shares([{"row": "P5", "values": parts}, {"row": "POD", "values": parts}], path)
+        plot_shares([{"row": row, "values": parts, **CPU} for row in ("P5", "POD")], path)
 
 
 @pytest.mark.parametrize(
     ("what", "words"),
     [
         ("quality", ["Popularity", "SASRec", "Recall@10", "paper", "ours"]),
-        ("times", ["P5", "Lite", "multiple of the fastest", "paper"]),
-        ("shares", ["POD", "encoder", "beam search", "share of a batch"]),
+        ("times", ["P5", "Lite", "multiple of the fastest", "paper", "Some GPU", "Some CPU"]),
+        ("shares", ["POD, Some CPU", "encoder", "beam search", "share of a batch"]),
     ],
 )
 def test_a_picture_names_what_it_shows_and_comes_out_the_same(

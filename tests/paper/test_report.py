@@ -5,7 +5,7 @@ from typing import Any
 
 from lite_llm4rec.paper.exhibits import cells
 from lite_llm4rec.paper.report import _named, write_report
-from lite_llm4rec.records import write_values
+from lite_llm4rec.records import add_to_record, write_values
 
 
 def beside(cell: str, recall: float) -> dict[str, Any]:
@@ -34,3 +34,16 @@ def test_what_was_not_run_has_its_row_too(tmp_path: Path):
     reasons = {line.split(" | ")[0][2:]: line.split(" | ")[-1][:-2] for line in lines[1:]}
     assert reasons.pop(first.row) == "no room"
     assert reasons == {cell.row: "wants a GPU" if cell.gpu else "not run yet" for cell in others}
+
+
+def test_a_gpu_s_table_stands_before_a_cpu_s(tmp_path: Path):
+    for name, machine in (("a", {}), ("b", {"gpu": "Some GPU"})):
+        path = tmp_path / "batch" / f"{name}.json"
+        about = {"dataset": "ml-1m", "row": "time", "paper": {}, "corner": "system", "unit": "ms"}
+        values = {f"on {name}": {"1": 2.0}}
+        write_values(path, values, {**about, "ranges": {}, "left_out": {}, "remark": ""})
+        add_to_record(path, {"machine": {"processor": "CPU", "threads": 1, **machine}})
+    page, _ = write_report(tmp_path, tmp_path / "pages")
+    text = page.read_text()
+    places = [text.index(word) for word in ("on b", "Some GPU", "on a", "on CPU, 1 thread")]
+    assert places == sorted(places)
