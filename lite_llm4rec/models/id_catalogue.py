@@ -40,6 +40,7 @@ class IdCatalogue:
         self.numbers = numbers
         self.texts = number_texts(numbers)
         self.vocabulary = vocabulary
+        words.learn(style.target.format(text) for text in self.texts)
         self._rows = [words.target(style, text) for text in self.texts]
         self.targets, self.mask = pad_rows(self._rows)
         self.trie = IdTrie(self._rows, vocabulary)

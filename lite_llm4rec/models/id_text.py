@@ -5,7 +5,7 @@ LightLM (2023).
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -160,8 +160,15 @@ class WordTokens:
     def __call__(self, word: str) -> list[int]:
         """Tokenise one word, without an end."""
         if word not in self._known:
-            self._known[word] = self.tokenizer(word, add_special_tokens=False)["input_ids"]
+            self.learn([word])
         return self._known[word]
+
+    def learn(self, words: Iterable[str]) -> None:
+        """Tokenise those words that are new together, which is far faster than one by one."""
+        new = [word for word in dict.fromkeys(words) if word not in self._known]
+        if new:
+            found = self.tokenizer(new, add_special_tokens=False)["input_ids"]
+            self._known.update(zip(new, found, strict=True))
 
     def target(self, style: Style, number: str) -> list[int]:
         """Tokenise an item as the answer, with the end."""
@@ -169,6 +176,7 @@ class WordTokens:
 
     def prompts(self, style: Style, prompts: Sequence[list[str]]) -> Prompts:
         """Tokenise prompts, each with the end."""
+        self.learn(word for prompt in prompts for word in prompt)
         rows = [self._row(style, prompt) for prompt in prompts]
         tokens, mask = pad_rows([row[0] for row in rows])
         words, _ = pad_rows([row[1] for row in rows])

@@ -114,3 +114,10 @@ def test_words_one_by_one_give_the_tokens_of_the_whole(style, words: WordTokens)
         prompt = write_prompt(style, wording, 7, ["12", "345"], ["6"])
         whole = words.tokenizer(" ".join(prompt), add_special_tokens=False)["input_ids"]
         assert words.prompts(style, [prompt]).tokens[0].tolist() == [*whole, words.end]
+
+
+def test_words_learnt_together_have_the_tokens_of_each_alone(words: WordTokens):
+    some = ["item_12", "user_7", "item_12", ",", "which"]
+    words.learn(some)
+    alone = WordTokens(words.tokenizer)
+    assert [words(word) for word in some] == [alone(word) for word in some]
