@@ -203,7 +203,7 @@ def preset_about(name: str) -> str:
 
 
 def load_preset(name: str, assignments: list[str] | None = None, seed: int | None = None) -> Preset:
-    """Load a preset by name, or a TOML file by path.
+    """Load a preset by name, or a TOML file by path, which is called by its file's name alone.
 
     Parameters
     ----------
@@ -217,12 +217,13 @@ def load_preset(name: str, assignments: list[str] | None = None, seed: int | Non
     ConfigError
         On an unknown preset, setting or value.
     """
-    if name.endswith(".toml"):
+    own = name.endswith(".toml")
+    if own:
         values = read_toml(Path(name))
     else:
         preset_text(name)
         values = read_toml(Path(str(files("lite_llm4rec") / "presets" / f"{name}.toml")))
-    values = override({"name": name, **values}, assignments or [])
+    values = override({"name": Path(name).name if own else name, **values}, assignments or [])
     if seed is not None:
         values["seed"] = seed
     return preset_from_dict(values)

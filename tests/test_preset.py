@@ -196,7 +196,7 @@ def test_a_file_by_its_path(tmp_path):
     path.write_text('seed = 3\n[text]\nmodel = "minilm"\n[vector]\nepochs = 2\n')
     preset = load_preset(str(path), ["vector.batch=8"])
     assert preset == Preset(
-        str(path), 3, text=TextConfig("minilm"), vector=StageConfig(epochs=2, batch=8)
+        "mine.toml", 3, text=TextConfig("minilm"), vector=StageConfig(epochs=2, batch=8)
     )
     with pytest.raises(ConfigError, match="No such config file"):
         load_preset(str(tmp_path / "none.toml"))
