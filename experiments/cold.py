@@ -37,20 +37,23 @@ def preset_of(family: str, dataset: Dataset, changes: list[str], share: float, s
 
 
 def measure(out: Path, system: str, seed: int, trained: Recommender, dataset: Dataset) -> None:
-    """Write a record of the model as it was trained, and of others' offsets where it has one."""
+    """Write records of the model with other offsets, where it has one, and as it was trained.
+
+    The latter, by which a system is done, comes last.
+    """
     split = preset_split(trained.preset, dataset)
-    found = evaluate(trained.model, dataset, split)
-    write(out / f"{system}-{seed}.json", found, trained, f"({system})")
-    if not (isinstance(trained.model, CausalLLM4Rec) and trained.model.scores_text):
-        return
     calibrated = trained.cold_offset
-    for shift in SHIFTS:
+    scores_text = isinstance(trained.model, CausalLLM4Rec) and trained.model.scores_text
+    for shift in SHIFTS if scores_text else ():
         trained.cold_offset = calibrated + shift
         found = evaluate(trained.model, dataset, split)
         write(
             out / f"{system}{shift:+.0f}-{seed}.json", found, trained,
             f"({system}, calibrated offset {shift:+.0f})",
         )  # fmt: skip
+    trained.cold_offset = calibrated
+    found = evaluate(trained.model, dataset, split)
+    write(out / f"{system}-{seed}.json", found, trained, f"({system})")
 
 
 def write(path: Path, found: Evaluation, trained: Recommender, note: str) -> None:
@@ -92,16 +95,16 @@ def main() -> None:
     for seed in range(options.seeds):
         for system in options.systems.split(","):
             family, changes = SYSTEMS[system]
-            if list(options.out.glob(f"{system}-{seed}.json")):
+            if (options.out / f"{system}-{seed}.json").exists():
                 continue
             preset = preset_of(family, dataset, changes, options.share, seed)
             split = preset_split(preset, dataset)
             trained = Recommender.fit(
                 dataset, preset, split=split, device="cpu", measure=("valid",)
             )
-            measure(options.out, system, seed, trained, dataset)
             if seed == 0 and trained.vectors.shape[1]:
                 baselines(options.out, dataset, split, torch.from_numpy(trained.vectors))
+            measure(options.out, system, seed, trained, dataset)
 
 
 if __name__ == "__main__":
