@@ -23,6 +23,7 @@ CHOICES = (
     System(BASE, "cpu/small"),
     System("history of 10", "cpu/small", ("model.history_length=10",)),
     System("history of 50", "cpu/small", ("model.history_length=50",)),
+    System("dropout of 0.7, weights drawn anew", "cpu/small", ("model.dropout=0.7",)),
     System("every prefix", "cpu/small", ('vector.strategy="all"',)),
     System(
         "joint stage first",
