@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from lite_llm4rec.compiled import FixedShapes
+from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import (
     MODELS,
     CatalogueFacts,
@@ -69,7 +70,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.manual_seed(0)
-    found = {name: measure(name, config, options.device) for name, config in SHAPES.items()}
+    device = Machine(options.device).name()
+    found = {name: measure(name, config, device) for name, config in SHAPES.items()}
     print(
         write_benchmark(
             options.out,
