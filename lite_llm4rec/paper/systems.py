@@ -30,8 +30,8 @@ SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
 BACKBONE = ("model.backbone",)
 TWICE = ("model.backbone", "text.model")
 FRESH = "model.from_scratch=true"
-# Without T5's weights its text vectors mean nothing: MiniLM's take their place. The paper's dropout of
-# 0.7 or 0.8 is for pretrained weights: under it weights drawn anew come to popularity (see choices).
+# Without T5's weights its text vectors mean nothing: MiniLM's take their place. The paper's dropout
+# of 0.7 or 0.8 is for pretrained weights: weights drawn anew stay at popularity under it (choices).
 SCRATCH = (
     FRESH,
     "model.dropout=0.1",  # T5's own
