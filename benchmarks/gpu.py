@@ -38,13 +38,13 @@ def _is_named(cell: Cell, words: str) -> bool:
 
 def _rank(cell: Cell) -> int | None:
     fresh = cell.exhibit in ("table4", "table2") and "from scratch" in cell.row
-    if cell.gpu and fresh and cell.row.startswith("Lite-LLM4Rec") and cell.exhibit == "table4":
+    if cell.wants and fresh and cell.row.startswith("Lite-LLM4Rec") and cell.exhibit == "table4":
         return 0
     if cell.seed is None:
         return 1 + EFFICIENCY.index(cell.exhibit) if cell.exhibit in EFFICIENCY else None
-    if cell.gpu and fresh:
+    if cell.wants and fresh:
         return 10 if cell.row.startswith(("P5", "POD")) else 11
-    return 12 if cell.gpu else None
+    return 12 if cell.wants else None
 
 
 def bring_home(runs: Path, home: Path) -> None:

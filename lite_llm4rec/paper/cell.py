@@ -90,8 +90,8 @@ class Cell:
         None where nothing is drawn.
     paper : dict
         The paper's numbers for it, by name.
-    gpu : bool
-        Whether it is too large for a CPU.
+    wants : str
+        What it needs besides a CPU, in words.
     timed : bool
         Whether it is of times, which a CPU and a GPU have apart: each has a record.
     settings : callable, optional
@@ -104,7 +104,7 @@ class Cell:
     measure: Callable[["Cell", Bench], None]
     seed: int | None = None
     paper: dict[str, float] = field(default_factory=dict)
-    gpu: bool = False
+    wants: str = ""
     timed: bool = False
     settings: Callable[["Cell", Bench], dict[str, Any]] | None = None
 

@@ -204,7 +204,7 @@ def figure5(data: str, seeds: Seeds) -> list[Cell]:
     return [
         Cell(
             "figure5", data, f"{system.row}, {form}", partial(choose, system, history), seed,
-            gpu=system.gpu,
+            wants=system.wants,
         )
         for system in CHOOSERS
         for form, history in FORMS.items()
@@ -285,13 +285,17 @@ def _own_cells(data: str, seeds: Seeds, also: Sequence[str], found: Sequence[Cel
 
 
 def _trained(exhibit: str, data: str, systems: Sequence[System], seeds: Seeds) -> list[Cell]:
-    found = []
-    for system in systems:
-        paper = dict(system.published.get(data, {}))
-        work = partial(train_system, system)
-        settings = partial(settings_of, system)
-        named = partial(
-            Cell, exhibit, data, system.row, work, paper=paper, gpu=system.gpu, settings=settings
+    return [
+        Cell(
+            exhibit,
+            data,
+            system.row,
+            partial(train_system, system),
+            seed,
+            dict(system.published.get(data, {})),
+            system.wants,
+            settings=partial(settings_of, system),
         )
-        found += [named(seed=seed) for seed in seeds]
-    return found
+        for system in systems
+        for seed in seeds
+    ]

@@ -126,7 +126,7 @@ def _not_run(exhibit: str, data: str, records: Rows) -> Rows:
     """Give the trainings that have no record yet, so that no row of a table is passed over."""
     known = {record["row"] for record in records}
     return [
-        {**cell.about(), "missing": "wants a GPU" if cell.gpu else "not run yet"}
+        {**cell.about(), "missing": f"wants {cell.wants}" if cell.wants else "not run yet"}
         for cell in cells([exhibit], data, [0])
         if cell.seed is not None and cell.row not in known
     ]

@@ -72,6 +72,16 @@ class System:
     gpu: bool = False
     t5: tuple[str, ...] = ()
 
+    @property
+    def wants(self) -> str:
+        """What it needs besides a CPU: a GPU, and where it begins with T5's weights these, too."""
+        if not self.gpu:
+            return ""
+        fresh = FRESH in self.settings
+        own_text = any(setting.startswith("text.model=") for setting in self.settings)
+        needed = {"model.backbone": not fresh, "text.model": not own_text}
+        return "a GPU and pretrained weights" if any(map(needed.get, self.t5)) else "a GPU"
+
 
 def published(row: str) -> Published:
     """Give a row of the paper's Table 4 by data set."""
@@ -164,8 +174,8 @@ def run_system(
     NotHereError
         When it wants a GPU, or weights that cannot be had.
     """
-    if system.gpu and bench.device == "cpu":
-        raise NotHereError("wants a GPU")
+    if system.wants and bench.device == "cpu":
+        raise NotHereError(f"wants {system.wants}")
     dataset = bench.dataset(cell.data)
     preset = preset_of(system, dataset, cell.seed or 0, bench.t5)
     _check_weights(preset, bench)

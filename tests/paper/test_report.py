@@ -33,7 +33,8 @@ def test_what_was_not_run_has_its_row_too(tmp_path: Path):
     lines = [line for line in page.read_text().splitlines() if line.startswith("| ")]
     reasons = {line.split(" | ")[0][2:]: line.split(" | ")[-1][:-2] for line in lines[1:]}
     assert reasons.pop(first.row) == "no room"
-    assert reasons == {cell.row: "wants a GPU" if cell.gpu else "not run yet" for cell in others}
+    wants = {cell.row: cell.wants and f"wants {cell.wants}" for cell in others}
+    assert reasons == {row: words or "not run yet" for row, words in wants.items()}
 
 
 def test_a_gpu_s_table_stands_before_a_cpu_s(tmp_path: Path):

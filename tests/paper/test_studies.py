@@ -11,7 +11,7 @@ def test_cells_have_names_of_their_own():
     found = cells(names, "ml-1m", [0])
     assert list(dict.fromkeys(cell.exhibit for cell in found)) == names
     assert len({(cell.exhibit, cell.name) for cell in found}) == len(found)
-    assert [cell.gpu for cell in found if cell.exhibit == "size"] == [False] * 4 + [True] * 4
+    assert [cell.wants for cell in found if cell.exhibit == "size"] == [""] * 4 + ["a GPU"] * 4
 
 
 def test_depths_and_poolings_reach_the_preset(small_ring: Dataset):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
-from lite_llm4rec.paper.exhibits import CHAIN
+from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.systems import SYSTEMS, System, train_system
 from lite_llm4rec.store import read_cases
@@ -83,3 +83,21 @@ def test_times_of_a_gpu_stand_beside_those_of_a_cpu():
         cell = Cell("table5", "ml-1m", "time", print, timed=timed)
         assert cell.record(Bench(Path(), Path(), device="cuda")).name == name
         assert cell.record(Bench(Path(), Path())).name == "ml-1m.time.json"
+
+
+@pytest.mark.parametrize(
+    ("row", "wants"),
+    [
+        ("P5", "a GPU and pretrained weights"),
+        ("P5 from scratch", "a GPU"),
+        ("POD w/o_d_TID", "a GPU and pretrained weights"),
+        ("Lite-LLM4Rec all", "a GPU and pretrained weights"),
+        ("Lite-LLM4Rec all, from scratch", "a GPU"),
+        ("Sbert", "a GPU and pretrained weights"),
+        ("Scratch, T5-small", "a GPU and pretrained weights"),  # its items' vectors are T5's
+        ("POD small", ""),
+    ],
+)
+def test_what_a_row_wants(row: str, wants: str):
+    every = (*SYSTEMS, *CHAIN, *ITEM_LLMS, *VARIANTS)
+    assert {system.wants for system in every if system.row == row} == {wants}
