@@ -66,11 +66,10 @@ def measure(name: str, config: ModelConfig, device: str) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--device", default="cuda")
     parser.add_argument("--out", type=Path, default=RESULT)
     options = parser.parse_args()
     torch.manual_seed(0)
-    device = Machine(options.device).name()
+    device = Machine("cuda").name()
     found = {name: measure(name, config, device) for name, config in SHAPES.items()}
     print(
         write_benchmark(

@@ -176,7 +176,8 @@ def machine() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
     }
-    if torch.cuda.is_available():
+    initialised: bool = torch.cuda.is_initialized()  # type: ignore[no-untyped-call]
+    if initialised:  # else nothing was computed there
         found["gpu"] = torch.cuda.get_device_name()
     return found
 

@@ -19,7 +19,7 @@ from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import GenerativeConfig, GenerativeRec
 from lite_llm4rec.models.base import GenerativeModel, RankedLists
 from lite_llm4rec.preset import Preset
-from lite_llm4rec.rank_generated import rank_generated
+from lite_llm4rec.rank_generated import batch_size, rank_generated
 from lite_llm4rec.rank_histories import rank_histories
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.stage_config import StageConfig
@@ -285,3 +285,7 @@ def test_a_miss_is_one_in_a_catalogue_smaller_than_the_lists():
     split = leave_one_out(dataset.interactions)
     ranks, _ = rank_cases(Writer([]), dataset.interactions.items, split.test)
     assert (ranks > 20).all()
+
+
+def test_a_gpu_takes_more_at_a_time():
+    assert batch_size("cpu") < batch_size("cuda:0")

@@ -131,7 +131,7 @@ class Cell:
         if is_cut(record) and record["budget"] != bench.budget:
             found.append(f"cut at {record['budget'] / 60:.3g} min")
         if self.settings is not None and "settings" in record:
-            old, new = _whole(record["settings"]), _whole(self.settings(self, bench))
+            old, new = map(whole_settings, (record["settings"], self.settings(self, bench)))
             found += [change for change in [difference(old, new)] if change]
         remedy = f"to measure it anew, delete {self.record(bench)}"
         return f", {'; '.join([*found, remedy])}" if found else ""
@@ -141,8 +141,14 @@ class Cell:
         return {"dataset": self.data, "row": self.row, "paper": self.paper}
 
 
-def _whole(settings: dict[str, Any]) -> dict[str, Any]:
-    """Fill in the settings that an older version did not have."""
+def whole_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fill in the settings that an older version did not have.
+
+    Raises
+    ------
+    ConfigError
+        On a setting that is no more.
+    """
     whole: dict[str, Any] = json.loads(json.dumps(to_dict(preset_from_dict(settings))))
     return whole
 

@@ -31,6 +31,7 @@ from lite_llm4rec.paper.published import (
 from lite_llm4rec.paper.systems import (
     BACKBONE,
     FRESH,
+    MILD,
     SAMPLING,
     SCRATCH,
     SYSTEMS,
@@ -115,7 +116,7 @@ CHAIN = (
     *_chain("POD"),
     System("Lite-LLM4Rec small, ids alone", "cpu/small", ('model.items="id"',)),
     System("Lite-LLM4Rec small", "cpu/small"),
-    System(f"{SAMPLING}, from scratch", "paper", SCRATCH, gpu=True, t5=TWICE),
+    System(f"{SAMPLING}, from scratch, dropout 0.1", "paper", MILD, gpu=True, t5=TWICE),
 )
 VARIANTS = (
     System("full, MiniLM", "cpu/minilm"),
@@ -137,6 +138,7 @@ CHOOSERS = (
     System("POD from scratch", "pod/t5-small", (FRESH,), gpu=True, t5=BACKBONE),
     System("Lite-LLM4Rec", "paper", gpu=True, t5=TWICE),
     System("Lite-LLM4Rec from scratch", "paper", SCRATCH, gpu=True, t5=TWICE),
+    System("Lite-LLM4Rec from scratch, dropout 0.1", "paper", MILD, gpu=True, t5=TWICE),
 )
 FORMS = {"as printed": False, "history in front": True}  # whether there is a history
 

@@ -62,7 +62,8 @@ def show_grid(records: list[dict[str, Any]]) -> str:
     papers = {name: number for record in records for name, number in record["paper"].items()}
     head = [str(records[0][CORNER]), *columns, *(["paper"] if papers else [])]
     turns = "; in parentheses the range over turns" if any(r["ranges"] for r in records) else ""
-    lines = [f"{records[0]['unit']}{turns}.", ""]
+    places = ", ".join(dict.fromkeys(place(record) for record in records))
+    lines = [f"{records[0]['unit']}; measured on {places}{turns}.", ""]
     lines += [_line(head), "|---" * len(head) + "|"]
     for record in records:
         for name, row in record["values"].items():
@@ -77,8 +78,7 @@ def _remarks(records: list[dict[str, Any]]) -> list[str]:
     left_out = [f"{what}: {why}" for record in records for what, why in record["left_out"].items()]
     remarks = dict.fromkeys(record["remark"] for record in records if record["remark"])
     told = [f"Left out: {'; '.join(left_out)}."] if left_out else []
-    places = dict.fromkeys(place(record) for record in records)
-    return [" ".join([*told, *remarks, f"Measured on {', '.join(places)}."])]
+    return [" ".join([*told, *remarks])]
 
 
 def _number(value: float | None, ends: list[float] | None = None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
-from lite_llm4rec.paper.rows import place
+from lite_llm4rec.paper.rows import place, yardstick
 
 Rows = list[dict[str, Any]]
 OURS, PAPER = "#2b6cb0", "#c05621"
@@ -52,15 +52,18 @@ def plot_quality(rows: list[tuple[str, Rows]], path: Path) -> None:
 
 
 def plot_times(records: Rows, path: Path) -> None:
-    """Draw how many times as long as the fastest each system takes, beside the paper's ratios.
+    """Draw how many times as long as `yardstick` each system takes, beside the paper's ratios.
 
     Parameters
     ----------
     records : list of dict
         The same times on different machines, at most as many as there are `SHADES`.
     """
-    ours, paper = [_ratios(record["values"]) for record in records], _ratios(records[0]["paper"])
-    names = sorted(ours[0], key=ours[0].__getitem__)
+    against = yardstick(records[0])
+    ours = [_ratios(record["values"], against) for record in records]
+    paper = _ratios(records[0]["paper"], against)
+    shared = set.intersection(*map(set, ours))
+    names = sorted(shared, key=ours[0].__getitem__)
     height = BARS / len(records)
 
     def draw(axes: Any) -> None:
@@ -73,7 +76,7 @@ def plot_times(records: Rows, path: Path) -> None:
         axes.set_yticks(range(len(names)), names)
         _mark(axes, names, paper)
         axes.set_xscale("log")
-        axes.set_xlabel("time of a batch, as a multiple of the fastest")
+        axes.set_xlabel(f"time of a batch, as a multiple of {against}'s")
 
     _write(draw, len(names) * len(records), path)
 
@@ -111,8 +114,8 @@ def _reach(records: Rows) -> tuple[float, float]:
     return low, high
 
 
-def _ratios(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: value / min(values.values()) for name, value in values.items()}
+def _ratios(values: Mapping[str, float], against: str) -> dict[str, float]:
+    return {name: value / values[against] for name, value in values.items()}
 
 
 def _write(draw: Callable[[Any], None], bars: int, path: Path) -> None:

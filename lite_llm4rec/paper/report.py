@@ -197,18 +197,17 @@ def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> li
 
 
 def _timed(record: dict[str, Any]) -> str:
-    """Put times as ratios to the shortest, which hold on any machine, beside the paper's."""
-    ours, paper = record["values"], record["paper"]
-    lines = [f"{record['row']}, {record['unit']}, {shown.place(record)}; ratios turn by turn, "
-             "their median and range", ""]  # fmt: skip
+    """Put times as ratios to one system's, which hold on any machine, beside the paper's."""
+    ours, paper, turns = record["values"], record["paper"], record["turns"]
+    against = shown.yardstick(record)
+    lines = [f"{record['row']}, {record['unit']}, {shown.place(record)}; ratios to {against}, turn "
+             "by turn, their median and range", ""]  # fmt: skip
     lines += ["| | ours | ratio | paper | its ratio |", "|---|---|---|---|---|"]
-    turns = record["turns"]
-    fastest = turns[min(ours, key=ours.__getitem__)]
     for name, value in ours.items():
         known = paper.get(name)
-        times = ratio(turns[name], fastest)
+        times = ratio(turns[name], turns[against])
         spread = f"{times.median:.1f}× ({times.low:.1f} – {times.high:.1f})"
-        theirs = f"{known / min(paper.values()):.1f}×" if known is not None else ""
+        theirs = f"{known / paper[against]:.1f}×" if known is not None else ""
         lines.append(_line([name, f"{value:,.1f}", spread, f"{known or ''}", theirs]))
     return "\n".join(lines)
 
@@ -226,7 +225,8 @@ def _trained(records: Rows, metrics: Sequence[str]) -> str:
         papers = {name: f"{value:.4f}" for name, value in known.items()} if printed else None
         if measured:
             values = _values(metrics, partial(shown.value, measured), papers)
-            how = shown.trained_as(measured[0]) if "settings" in measured[0] else ""
+            trained = [record for record in measured if "settings" in record]
+            how = "; ".join(dict.fromkeys(map(shown.trained_as, trained)))
             rest = [how, shown.seeds(measured), shown.clock(measured), _remarks(measured)]
         else:
             values = _values(metrics, lambda metric: "—", papers)

@@ -5,21 +5,22 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from lite_llm4rec.paper.cell import Bench, Cell
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.paper.cell import Bench, Cell, is_cut, whole_settings
 from lite_llm4rec.records import copy_record
 
 
-def take_over(cell: Cell, bench: Bench, settings: dict[str, Any]) -> bool:
+def take_over(cell: Cell, bench: Bench) -> bool:
     """Copy what another table's cell of this name has measured, and its run folder if it is here.
 
     Returns
     -------
     bool
-        Whether there was one of the same settings and the same budget.
+        Whether there was one of the same settings, and of the same budget where that ended it.
     """
     own = cell.record(bench)
     for path in sorted(bench.records.glob(f"*/{own.name}")):
-        if path == own or not _is_same(path, bench, settings):
+        if path == own or not _is_same(path, cell, bench):
             continue
         for beside in sorted(path.parent.glob(f"{path.stem}.*.json")):  # what needs no training
             copy_record(beside, own.with_name(beside.name), {})
@@ -29,12 +30,25 @@ def take_over(cell: Cell, bench: Bench, settings: dict[str, Any]) -> bool:
     return False
 
 
-def _is_same(path: Path, bench: Bench, settings: dict[str, Any]) -> bool:
+def _is_same(path: Path, cell: Cell, bench: Bench) -> bool:
     record = json.loads(path.read_text(encoding="utf-8"))
-    same = record.get("settings") == json.loads(json.dumps(settings))
-    return "metrics" in record and same and record["budget"] == bench.budget
+    if "metrics" not in record or "settings" not in record or cell.settings is None:
+        return False
+    if record["budget"] != bench.budget and (is_cut(record) or _takes_longer(record, bench)):
+        return False
+    try:
+        before = whole_settings(record["settings"])
+    except ConfigError:  # of settings that are no more
+        return False
+    return before == whole_settings(cell.settings(cell, bench))
+
+
+def _takes_longer(record: dict[str, Any], bench: Bench) -> bool:
+    return bench.budget is not None and record["seconds"] > bench.budget
 
 
 def _copy_run(folder: Path, out: Path) -> None:
-    if folder.is_dir() and not out.exists():
+    """Copy a run folder in place of what another training may have left there."""
+    if folder.is_dir():
+        shutil.rmtree(out, ignore_errors=True)
         shutil.copytree(folder, out)

@@ -14,7 +14,7 @@ from lite_llm4rec.paper.clocks import (
 from lite_llm4rec.paper.cost import LAYERS, measure_cost, time_layers
 from lite_llm4rec.paper.efficiency import LITE, WRITERS
 from lite_llm4rec.paper.redundancy import EXAMPLE, EXAMPLE_TIMES, count_encodings
-from lite_llm4rec.paper.systems import SCRATCH, TWICE, System
+from lite_llm4rec.paper.systems import MILD, TWICE, System
 
 Seeds = Sequence[int]
 DEPTHS = (
@@ -30,7 +30,7 @@ DEPTHS = (
         System(
             f"{layers} layers, from scratch",
             "paper",
-            (*SCRATCH, f"model.shape={{num_layers={layers}}}"),
+            (*MILD, f"model.shape={{num_layers={layers}}}"),
             gpu=True,
             t5=TWICE,
         )

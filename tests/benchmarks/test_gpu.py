@@ -31,14 +31,15 @@ def gpu() -> ModuleType:
 
 def test_the_most_wanted_come_first(gpu: ModuleType):
     cells = gpu.wanted("ml-1m", [0])
-    assert [cell.row for cell in cells[:2]] == [
-        "Lite-LLM4Rec sampling, from scratch",
-        "Lite-LLM4Rec all, from scratch",
+    assert [cell.row for cell in cells[:4]] == [
+        f"Lite-LLM4Rec {strategy}, from scratch{dropout}"
+        for strategy in ("sampling", "all")
+        for dropout in (", dropout 0.1", "")
     ]
     timed = [cell for cell in cells if cell.seed is None]
-    assert cells[2 : 2 + len(timed)] == timed
+    assert cells[4 : 4 + len(timed)] == timed
     assert {cell.exhibit for cell in timed} == set(gpu.EFFICIENCY)
-    assert [cell.row for cell in cells[2 + len(timed) :]][:2] == [
+    assert [cell.row for cell in cells[4 + len(timed) :]][:2] == [
         "P5 from scratch",
         "P5 w/o_d from scratch",
     ]

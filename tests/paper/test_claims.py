@@ -155,3 +155,12 @@ def test_the_seeds_are_those_of_the_rival_with_the_fewest(tmp_path: Path):
             path = bench.records / PAIRS / f"{other}.{seed}.json"
             write_values(path, values, {**about, "seed": seed})
     assert verdict(bench.records, "A fixed Recommendation LLM") == YES + ", 1 seed"
+
+
+def test_beam_search_is_all_but_the_encoder(tmp_path: Path):
+    parts = {"data preparation": 5.0, "encoder": 5.0, "beam search and reading": 90.0}
+    for name in ("P5", "POD"):
+        about = {"dataset": "ml-1m", "row": name}
+        write_values(tmp_path / "figure2" / f"ml-1m.{name}.json", parts, about)
+    found, told = judged(tmp_path, "Beam search")
+    assert found == YES and "P5 95.0% on" in told and "POD 95.0% on" in told

@@ -76,4 +76,4 @@ def test_large_systems_want_a_gpu(bench: Bench):
     reproduce(large, bench, SILENT)
     assert not any(cell.is_done(bench) for cell in large)
     page = write_report(bench.records, bench.records / "pages")[0].read_text()
-    assert page.count("wants a GPU") == len(large) == 12
+    assert page.count("wants a GPU") == len(large) == 14

@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import Any
 
+from lite_llm4rec.config import to_dict
+from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.exhibits import cells
+from lite_llm4rec.paper.published import METRICS
 from lite_llm4rec.paper.report import _named, write_report
+from lite_llm4rec.preset import load_preset
 from lite_llm4rec.records import add_to_record, write_values
 
 
@@ -46,5 +50,39 @@ def test_a_gpu_s_table_stands_before_a_cpu_s(tmp_path: Path):
         add_to_record(path, {"machine": {"processor": "CPU", "threads": 1, **machine}})
     page, _ = write_report(tmp_path, tmp_path / "pages")
     text = page.read_text()
-    places = [text.index(word) for word in ("on b", "Some GPU", "on a", "on CPU, 1 thread")]
+    places = [text.index(word) for word in ("on Some GPU", "| on b", "on CPU, 1 thread", "| on a")]
     assert places == sorted(places)
+
+
+def test_times_are_held_against_what_the_paper_has_too(tmp_path: Path):
+    for name, machine, slow in (("a", {}, 60.0), ("b", {"gpu": "Some GPU"}, 20.0)):
+        path = tmp_path / "table2" / f"ml-1m.{name}.json"
+        values = {"POD": slow, "w/o_d": 4.0, "Lite": 2.0}
+        turns = {row: [value] * 3 for row, value in values.items()}
+        paper = {"POD": 60.0, "w/o_d": 1.0}
+        about = {"dataset": "ml-1m", "row": "time", "paper": paper, "unit": MILLISECONDS}
+        write_values(path, values, {**about, "turns": turns})
+        add_to_record(path, {"machine": {"processor": "CPU", "threads": 1, **machine}})
+    page, _ = write_report(tmp_path, tmp_path / "pages")
+    lines = page.read_text().splitlines()
+    rows = [line for line in lines if line.startswith(("| POD |", "| Lite |"))]
+    assert rows[:4] == [
+        "| POD | 20.0 | 5.0× (5.0 – 5.0) | 60.0 | 60.0× |",
+        "| Lite | 2.0 | 0.5× (0.5 – 0.5) |  |  |",
+        "| POD | 60.0 | 15.0× (15.0 – 15.0) | 60.0 | 60.0× |",
+        "| Lite | 2.0 | 0.5× (0.5 – 0.5) |  |  |",
+    ]
+    captions = [line for line in lines if "ratios to w/o_d" in line]
+    assert ["Some GPU" in caption for caption in captions] == [True, False]
+
+
+def test_seeds_that_were_trained_otherwise_say_so(tmp_path: Path):
+    for seed, rate in ((0, 0.1), (1, 0.2)):
+        settings = to_dict(load_preset("sasrec/long", [f"model.dropout={rate}"], seed))
+        about = {"dataset": "ml-1m", "row": "SASRec", "paper": {}, "model": "SASRec"}
+        measured = {"metrics": dict.fromkeys(METRICS, 0.1), "intervals": {}, "seconds": 1.0}
+        rest = {"stages": [], "settings": settings, "preset": "sasrec/long", "seed": seed}
+        write_values(tmp_path / "table4" / f"{seed}.json", {}, {**about, **measured, **rest})
+    page, _ = write_report(tmp_path, tmp_path / "pages")
+    line, *_ = [one for one in page.read_text().splitlines() if one.startswith("| SASRec |")]
+    assert "dropout 0.1, " in line and "; `sasrec/long`, history" in line

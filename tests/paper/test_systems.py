@@ -12,7 +12,8 @@ import pytest
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS
 from lite_llm4rec.paper.reproduce import reproduce
-from lite_llm4rec.paper.systems import SYSTEMS, System, train_system
+from lite_llm4rec.paper.same_training import take_over
+from lite_llm4rec.paper.systems import SYSTEMS, System, settings_of, train_system
 from lite_llm4rec.store import read_cases
 
 
@@ -20,9 +21,14 @@ def named(row: str) -> System:
     return next(replace(one, gpu=False) for one in (*SYSTEMS, *CHAIN) if one.row == row)
 
 
+def cell_of(system: System, exhibit: str) -> Cell:
+    work, settings = partial(train_system, system), partial(settings_of, system)
+    return Cell(exhibit, "ml-1m", system.row, work, 0, {"recall@20": 0.5}, settings=settings)
+
+
 def trained(system: System, bench: Bench) -> dict[str, Any]:
     """Train for a moment and return the record."""
-    cell = Cell("table4", "ml-1m", system.row, partial(train_system, system), 0)
+    cell = cell_of(system, "table4")
     assert reproduce([cell], replace(bench, budget=1e-6), print) == []
     found: dict[str, Any] = json.loads(cell.record(bench).read_text())
     return found
@@ -52,30 +58,56 @@ def test_a_folder_without_weights_says_so(bench: Bench, row: str):
 
 
 def test_what_stands_in_two_tables_is_trained_once(bench: Bench):
-    system = named("POD from scratch")
-    first = trained(system, bench)
-    (other,) = [one for one in CHAIN if one.row == system.row]
-    cell = Cell("table2", "ml-1m", other.row, partial(train_system, other), 0, {"recall@20": 0.5})
-    assert other.gpu  # though there is none here
+    first = trained(named("POD from scratch"), bench)
+    (other,) = [one for one in CHAIN if one.row == "POD from scratch"]
+    assert other.wants == "a GPU"  # though there is none here
+    cell = cell_of(other, "table2")
+    left = bench.runs / "table2" / cell.name
+    left.mkdir(parents=True)
+    (left / "of another training").touch()
     assert reproduce([cell], replace(bench, budget=1e-6), print) == []
     second = json.loads(cell.record(bench).read_text())
     assert second["metrics"] == first["metrics"] and second["samples"] == first["samples"]
     assert (second["experiment"], second["trained_for"]) == ("table2", "table4")
-    assert second["paper"] == {"recall@20": 0.5}
-    assert read_cases(bench.runs / "table2" / cell.name) == read_cases(
-        bench.runs / "table4" / cell.name
-    )
+    assert read_cases(left) == read_cases(bench.runs / "table4" / cell.name)
+    assert not (left / "of another training").exists()
     beside = sorted(path.name for path in (bench.records / "table2").glob("*.json"))
     assert beside == sorted(path.name for path in (bench.records / "table4").glob("*.json"))
 
 
-def test_another_budget_is_another_training(bench: Bench):
-    trained(named("POD from scratch"), bench)
-    cell = Cell(
-        "table2", "ml-1m", "POD from scratch", partial(train_system, named("POD from scratch")), 0
-    )
-    assert reproduce([cell], replace(bench, budget=2e-6), print) == []
-    assert "trained_for" not in json.loads(cell.record(bench).read_text())
+@pytest.mark.parametrize(
+    ("change", "budget", "taken"),
+    [
+        ({}, 1e-6, True),
+        ({}, 2e-6, False),  # another budget would have ended it elsewhere
+        ({"stages": [], "seconds": 1.0}, 2.0, True),  # no budget ended it
+        ({"stages": [], "seconds": 3.0}, 2.0, False),
+        ({"stages": [], "seconds": 3.0}, None, True),
+        ({"settings": {"model": {"kind": "gone"}}}, 1e-6, False),
+        ({"missing": "no room"}, 1e-6, False),
+    ],
+)
+def test_what_is_the_same_training(
+    bench: Bench, change: dict[str, Any], budget: float | None, taken: bool
+):
+    record = {"metrics": {"recall@10": 0.5}, "budget": 1e-6, "stages": [{"cut": True}]}
+    settings = settings_of(named("POD small"), cell_of(named("POD small"), "table4"), bench)
+    del settings["split"]  # as before there was one
+    cell = cell_of(named("POD small"), "table2")
+    path = bench.records / "table4" / cell.record(bench).name
+    path.parent.mkdir(parents=True)
+    whole = {"seconds": 0.0, "settings": settings, **record, **change}
+    if "missing" in change:
+        del whole["metrics"]
+    path.write_text(json.dumps(whole))
+    assert take_over(cell, replace(bench, budget=budget)) == taken
+    assert cell.record(bench).exists() == taken
+
+
+def test_other_settings_are_another_training(bench: Bench):
+    trained(named("POD small"), bench)
+    changed = replace(named("POD small"), settings=("model.dropout=0.2",))
+    assert not take_over(cell_of(changed, "table2"), replace(bench, budget=1e-6))
 
 
 def test_times_of_a_gpu_stand_beside_those_of_a_cpu():
