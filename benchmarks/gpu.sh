@@ -20,7 +20,7 @@
 # Records name the commit; in a copy without git, set LITE_LLM4REC_COMMIT to it. A GPU's times have
 # records of their own (*.cuda.json), which stand on the pages beside a CPU's.
 #
-# One call at a time: fifteen trainings side by side had a sixth of the speed each that one has alone.
+# One call at a time: fifteen trainings side by side had about a sixth of the speed each that one has alone.
 #
 # DEVICE (cuda), PYTHON (python3) and SLICE (500) may be set. Trainings go on inside an epoch; what is
 # timed, and a trained model's evaluation, begin anew, so a slice must have room for one of them.
