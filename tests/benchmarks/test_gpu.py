@@ -8,12 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet
 import pytest
 
 from lite_llm4rec import Recommender
+from lite_llm4rec.records import write_values
 from tests.conftest import ring_tables
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
@@ -52,6 +54,21 @@ def test_some_of_them(gpu: ModuleType):
     assert all(cell.row.startswith("P5") for cell in cells)
     assert len(cells) == 3
     assert gpu.wanted("ml-1m", [0], "table4 nothing") == []
+
+
+def test_what_has_a_record_is_left_out(
+    gpu: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+):
+    for name in ("p5", "pod"):
+        path = tmp_path / "known" / "figure2" / f"ml-1m.{name}.json"
+        write_values(path, {"encoder": 1.0}, {"row": name})
+    words = ["gpu.py", tmp_path / "no-data", "t5", tmp_path / "out", "--known", tmp_path / "known"]
+    monkeypatch.setattr(
+        sys, "argv", [*map(str, words), "--seeds", "", "--only", "figure2", "--device", "cpu"]
+    )
+    assert gpu.main() == 0
+    assert "2 of 2 cells have records" in capsys.readouterr().out
+    assert not (tmp_path / "out").exists()
 
 
 def test_half_precision_folders_load_again(gpu: ModuleType, trained: Recommender, tmp_path: Path):
@@ -113,6 +130,7 @@ def test_slices_go_on(t5: Path, tmp_path: Path):
 
     def slice_of(seconds: int) -> tuple[int, str]:
         words = [BENCHMARKS / "gpu.sh", data.parent, t5, tmp_path / "out", "--data", "ml-100k"]
+        words += ["--known", tmp_path / "none"]
         done = subprocess.run(
             words, env={**environment, "SLICE": str(seconds)}, capture_output=True, text=True
         )
