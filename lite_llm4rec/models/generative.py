@@ -282,7 +282,7 @@ class GenerativeRec(GenerativeModel):
             (batch, k).
         """
         tokens, scores = self.search(*self._encode(prompts, task), k, tries)
-        return [self.text_of(row) for row in tokens], scores
+        return self.texts_of(tokens), scores
 
     @torch.no_grad()
     def search(
@@ -323,8 +323,12 @@ class GenerativeRec(GenerativeModel):
 
     def text_of(self, tokens: torch.Tensor) -> str:
         """Read tokens, (tokens,), as text."""
-        text: str = self._words().tokenizer.decode(tokens, skip_special_tokens=True)
-        return text
+        return self.texts_of(tokens[None])[0]
+
+    def texts_of(self, tokens: torch.Tensor) -> list[str]:
+        """Read rows of tokens, (rows, tokens), as texts."""
+        texts: list[str] = self._words().tokenizer.batch_decode(tokens, skip_special_tokens=True)
+        return texts
 
     def prompts_of(
         self, users: torch.Tensor | None, items: torch.Tensor, mask: torch.Tensor

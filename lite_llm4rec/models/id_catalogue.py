@@ -60,16 +60,20 @@ class IdCatalogue:
         scores : torch.Tensor
             (batch, k).
         """
-        items = torch.full(scores.shape, -1)
+        k = scores.shape[1]
         malformed = unknown = repeated = 0
-        for row in range(len(scores)):
-            for place in (scores[row] > NOTHING).nonzero()[:, 0].tolist():
-                number = read_target(self.style, texts[row * scores.shape[1] + place])
+        lists = []
+        for row, exist in enumerate((scores > NOTHING).tolist()):
+            listed: list[int] = []
+            for place, exists in enumerate(exist):
+                number = read_target(self.style, texts[row * k + place]) if exists else None
                 item = -1 if number is None else self._items.get(number, -1)
-                again = item >= 0 and bool((items[row] == item).any())
-                malformed += number is None
+                again = item >= 0 and item in listed
+                malformed += exists and number is None
                 unknown += number is not None and item < 0
                 repeated += again
-                items[row, place] = -1 if again else item
+                listed.append(-1 if again else item)
+            lists.append(listed)
+        items = torch.tensor(lists, dtype=torch.int64).reshape(scores.shape)
         scores = scores.masked_fill(scores <= NOTHING, -torch.inf)
         return RankedLists(items, scores, malformed, unknown, repeated)

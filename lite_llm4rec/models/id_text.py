@@ -7,6 +7,7 @@ LightLM (2023).
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal
 
 import torch
@@ -112,10 +113,14 @@ def read_target(style: Style, text: str) -> str | None:
     >>> read_target(STYLES["lightlm"], "item_12 item_3"), read_target(STYLES["pod"], "12 of")
     ('12', '12')
     """
-    words = text.split()
-    pattern = re.escape(style.target).replace(r"\{\}", NUMBER)
-    found = re.fullmatch(pattern, words[0]) if words else None
+    words = text.split(maxsplit=1)
+    found = _target_pattern(style.target).fullmatch(words[0]) if words else None
     return found[1] if found else None
+
+
+@cache
+def _target_pattern(target: str) -> re.Pattern[str]:
+    return re.compile(re.escape(target).replace(r"\{\}", NUMBER))
 
 
 @dataclass(frozen=True)

@@ -150,7 +150,7 @@ def time_parts(name: str, cell: Cell, bench: Bench) -> None:
 
 def read(model: GenerativeRec, tokens: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
     """Read the items out of what a beam search wrote, (batch, 20)."""
-    return model.catalogue().read([model.text_of(row) for row in tokens], scores).items
+    return model.catalogue().read(model.texts_of(tokens), scores).items
 
 
 def _write_times(cell: Cell, bench: Bench, seconds: Mapping[str, Sequence[float]]) -> None:
