@@ -168,3 +168,13 @@ def test_the_machine_is_named(monkeypatch: pytest.MonkeyPatch):
     assert found["torch"] == torch.__version__
     assert found["threads"] == torch.get_num_threads()
     assert found["processor"] and found["cores"] >= 1
+
+
+@pytest.mark.parametrize("computed", [True, False])
+def test_a_gpu_is_named_where_something_was_computed_on_it(
+    computed: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "is_initialized", lambda: computed)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Some GPU")
+    assert records.machine().get("gpu") == ("Some GPU" if computed else None)
