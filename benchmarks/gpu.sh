@@ -18,7 +18,7 @@
 #
 # Cells that have a record under results/paper (--known FOLDER) are left out.
 # Of the others, --only WORDS takes those whose name holds all the words: --only "table4 lite-llm4rec".
-# Records name the commit; in a copy without git, set LITE_LLM4REC_COMMIT to it. A GPU's times have
+# Records name the commit; in a copy, set LITE_LLM4REC_COMMIT to it. A GPU's times have
 # records of their own (*.cuda.json), which stand on the pages beside a CPU's.
 #
 # One call at a time: fifteen trainings side by side had about a sixth of the speed each that one has alone.

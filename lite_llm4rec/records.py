@@ -183,11 +183,13 @@ def machine() -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the checkout's commit, with "+" when files have changed since.
+    """Return the checkout's commit, with "+" when files have changed since; None for a copy.
 
-    Where this is a copy, be it in another project's checkout, it is what the environment's
-    `LITE_LLM4REC_COMMIT` says, or None.
+    Of a copy, be it in another project's checkout or with a `.git` that has not kept up, the
+    environment's `LITE_LLM4REC_COMMIT` tells the commit.
     """
+    if told := os.environ.get("LITE_LLM4REC_COMMIT"):
+        return told
     try:
         here = Path(__file__).parent
         _git("ls-files", "--error-unmatch", Path(__file__).name, cwd=here)
@@ -196,7 +198,7 @@ def commit() -> str | None:
             "status", "--porcelain", "--untracked-files=no", "--", ":/*.py", ":/*.toml", cwd=here
         )
     except (OSError, subprocess.CalledProcessError):
-        return os.environ.get("LITE_LLM4REC_COMMIT")
+        return None
     return name + ("+" if changed else "")
 
 

@@ -43,6 +43,14 @@ def test_a_copy_without_git_is_told_its_commit(monkeypatch: pytest.MonkeyPatch, 
     for words in (["init"], [*who, "commit", "--allow-empty", "-m", "another project's"]):
         subprocess.run(["git", *words], cwd=tmp_path, check=True, capture_output=True)
     assert records.commit() == "0123456789ab"
+    monkeypatch.delenv("LITE_LLM4REC_COMMIT")
+    assert records.commit() is None  # the other project's is not ours
+
+
+def test_a_checkout_s_copy_may_be_told_its_commit_too(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.undo()
+    monkeypatch.setenv("LITE_LLM4REC_COMMIT", "0123456789ab")
+    assert records.commit() == "0123456789ab"
 
 
 def test_a_record_carries_what_the_number_means(evaluation: Evaluation, tmp_path: Path):
