@@ -1,5 +1,6 @@
 """Which of two systems is better: a paired test over the same users, one seed against the same."""
 
+import json
 from collections.abc import Sequence
 
 from lite_llm4rec.paired import compare
@@ -15,7 +16,8 @@ METRIC = "recall@10"
 def write_pairs(pairs: Sequence[Pair], cells: Sequence[Cell], bench: Bench) -> None:
     """Test all pairs whose runs are at hand; each is a record of its own.
 
-    Its values are the difference first − second in Recall@10 and its 95 % interval.
+    Its values are the difference first − second in Recall@10 and its 95 % interval. One that says
+    the same already stays, with the commit that it was made at.
     """
     runs = {
         (cell.exhibit, cell.row, cell.data, cell.seed): cell
@@ -33,9 +35,13 @@ def _write(cell: Cell, second: Cell, bench: Bench) -> None:
     first, other = (read_cases(bench.runs / part.exhibit / part.name) for part in (cell, second))
     tested = compare(other, first)[METRIC]
     low, high = tested["interval"]
+    values = {"difference": tested["difference"], "low": low, "high": high}
+    path = bench.records / PAIRS / f"{cell.exhibit}.{cell.name}.{second.name}.json"
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8"))["values"] == values:
+        return
     write_values(
-        bench.records / PAIRS / f"{cell.exhibit}.{cell.name}.{second.name}.json",
-        {"difference": tested["difference"], "low": low, "high": high},
+        path,
+        values,
         {
             "exhibit": cell.exhibit, "dataset": cell.data, "row": cell.row,
             "other": second.row, "seed": cell.seed, "metric": METRIC,

@@ -1,6 +1,8 @@
 """A claim's verdict follows the records."""
 
+import json
 from pathlib import Path
+from shutil import rmtree
 
 import numpy as np
 import pyarrow as pa
@@ -104,6 +106,22 @@ def test_better_is_a_paired_test(tmp_path: Path):
     cut = {"dataset": "ml-1m", "row": "SASRec", "stages": [{"stage": "vector", "cut": True}]}
     write_values(cells[1].record(bench), {}, cut)
     assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + ", 1 seed" + WITHIN
+
+
+def test_a_pair_that_says_the_same_stays_as_it_is(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    better, other = "Lite-LLM4Rec small, sampling", "SASRec"
+    cells = [run(bench, better, [1, 1, 50]), run(bench, other, [1, 50, 50])]
+    write_pairs(claimed_pairs(), cells, bench)
+    (path,) = (bench.records / PAIRS).iterdir()
+    add_to_record(path, {"commit": "an older one"})
+    write_pairs(claimed_pairs(), cells, bench)
+    assert json.loads(path.read_text())["commit"] == "an older one"
+    rmtree(bench.runs / "table4" / cells[1].name)
+    cells[1] = run(bench, other, [1, 1, 50])
+    write_pairs(claimed_pairs(), cells, bench)
+    record = json.loads(path.read_text())
+    assert record["commit"] != "an older one" and record["values"]["difference"] == 0
 
 
 def test_a_rival_that_was_not_run_is_not_beaten(tmp_path: Path):
