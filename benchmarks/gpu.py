@@ -85,8 +85,7 @@ def main() -> int:
         given.t5,
         vectors=given.vectors,
     )
-    seeds = [int(seed) for seed in given.seeds.split(",") if seed]
-    listed = wanted(given.data, seeds, given.only)
+    listed = wanted(given.data, given.seeds, given.only)
     if not listed:
         parser.error(f"No cell's name holds all of '{given.only}'.")
     known = replace(bench, records=given.known)
@@ -103,6 +102,11 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def seeds(words: str) -> list[int]:
+    """Read comma-separated numbers; argparse names this function where there are others."""
+    return [int(seed) for seed in words.split(",") if seed]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("root", type=Path, help="data root, with ml-1m/interactions.parquet")
@@ -110,7 +114,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("out", type=Path, help="folder of all results")
     parser.add_argument("--vectors", type=Path, help="MiniLM's item vectors, if it is not here")
     parser.add_argument("--data", default="ml-1m")
-    parser.add_argument("--seeds", default="0", help='comma-separated; "" for times alone')
+    parser.add_argument(
+        "--seeds", type=seeds, default="0", help='comma-separated; "" for times alone'
+    )
     parser.add_argument("--only", default="", help="words that a cell's name holds")
     parser.add_argument("--known", type=Path, default=KNOWN, help="records that are there already")
     parser.add_argument("--budget", type=float, default=20.0, help="minutes of training per cell")

@@ -26,7 +26,8 @@ class Machine:
         """
         there = torch.cuda.is_available()
         if self.device not in DEVICES:
-            raise ConfigError(f"No device '{self.device}'.", nearest(self.device, DEVICES))
+            hint = "A GPU is 'cuda'." if self.device == "gpu" else nearest(self.device, DEVICES)
+            raise ConfigError(f"No device '{self.device}'.", hint)
         if self.device == "cuda" and not there:
             raise ConfigError("torch finds no GPU here.", 'Take device = "cpu" or "auto".')
         return ("cuda" if there else "cpu") if self.device == "auto" else self.device

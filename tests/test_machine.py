@@ -22,3 +22,8 @@ def test_bf16_is_asked_of_the_device_in_use(monkeypatch: pytest.MonkeyPatch):
     assert not Machine("cpu").has_bf16()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert Machine("cuda").has_bf16()
+
+
+def test_a_gpu_is_called_cuda():
+    with pytest.raises(ConfigError, match="A GPU is 'cuda'"):
+        Machine("gpu").name()

@@ -61,7 +61,8 @@ def plot_times(records: Rows, path: Path) -> None:
     """
     against = yardstick(records[0])
     ours = [_ratios(record["values"], against) for record in records]
-    paper = _ratios(records[0]["paper"], against)
+    printed = records[0]["paper"]
+    paper = _ratios(printed, against) if against in printed else {}
     shared = set.intersection(*map(set, ours))
     names = sorted(shared, key=ours[0].__getitem__)
     height = BARS / len(records)
