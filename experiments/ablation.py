@@ -2,8 +2,9 @@
 
     python experiments/ablation.py experiments/toys.toml results/ablation-toys
 
-The TOML names the data set, the base settings, and cells that change some of them. Cells whose
-record exists are skipped, and one that was stopped goes on from its checkpoint under `runs/`.
+The TOML names the data set, the base settings (or the preset that has them), cells that change some
+of them and, where each has the same time, `max_seconds`. Cells whose record exists are skipped, and
+one that was stopped goes on from its checkpoint under `runs/`.
 """
 
 import argparse
@@ -19,13 +20,15 @@ from lite_llm4rec.config import difference, override, to_dict
 from lite_llm4rec.data.sources import load
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import nearest
-from lite_llm4rec.preset import Preset, preset_from_dict
+from lite_llm4rec.preset import Preset, load_preset, preset_from_dict
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
 
 
 def preset_of(plan: dict[str, Any], cell: dict[str, Any]) -> Preset:
-    return preset_from_dict(override({"name": cell["name"], **plan["base"]}, cell.get("set", [])))
+    base = plan["base"]
+    settings = to_dict(load_preset(base)) if isinstance(base, str) else base
+    return preset_from_dict(override({**settings, "name": cell["name"]}, cell.get("set", [])))
 
 
 def tell_changes(plan: dict[str, Any], cell: dict[str, Any], path: Path) -> None:
@@ -41,11 +44,12 @@ def run_cell(
 ) -> str:
     dataset = load(plan["data"])
     split = leave_one_out(dataset.interactions)
-    preset = preset_of(plan, cell)
+    preset, max_seconds = preset_of(plan, cell), plan.get("max_seconds")
     folder = Path("runs") / path.parent.name / f"{path.stem}.training"
     model = Recommender.fit(
-        dataset, preset, split=split, folder=folder, device=device, measure=("valid",)
-    )
+        dataset, preset, split=split, folder=folder, device=device, measure=("valid",),
+        max_seconds=max_seconds,
+    )  # fmt: skip
     found = model.evaluate(dataset, split, "valid", device=device)
     stage = model.stages[-1]
     write_record(
@@ -54,12 +58,13 @@ def run_cell(
         model=preset.model.kind,
         preset=cell["name"],
         seed=preset.seed,
-        seconds=stage["seconds"],
+        seconds=sum(one["seconds"] for one in model.stages),
         details={
             "order": order,
             "question": cell["question"],
             "changed": cell.get("set", []),
             "epochs": stage["epochs"],
+            "max_seconds": max_seconds,
             "settings": to_dict(preset),
         },
     )

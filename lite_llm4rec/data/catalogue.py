@@ -15,7 +15,7 @@ from lite_llm4rec.data.columns import id_column, text_columns
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError, UnknownItemError, at_row
 
-FEW = 100  # of so many ids of the catalogue one is looked up: then its hash table is kept
+FEW = 10  # of so many ids of the catalogue one is looked up: then its hash table is kept
 CHUNKS = 100  # of appended text; to make one of them each time would copy all of it
 
 

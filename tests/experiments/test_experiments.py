@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
+from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import Interrupted
 from lite_llm4rec.models import CausalConfig
-from lite_llm4rec.preset import Preset
+from lite_llm4rec.preset import Preset, load_preset
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import read_folder
 from tests.conftest import drawn_vectors, tiny_preset
@@ -81,6 +82,23 @@ def test_an_ablation_s_cells(
     with pytest.raises(SystemExit):
         run(ablation, monkeypatch, "plan.toml", "out/cells", "--cells", "bas")
     assert "did you mean 'base'" in capsys.readouterr().err
+
+
+def test_an_ablation_from_a_preset_with_the_same_time_for_each(
+    small_ring: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    ablation = module("ablation", small_ring, monkeypatch)
+    cell = (
+        '[[cell]]\nname = "narrow"\nquestion = "width"\nset = ["model.width=16", "model.heads=1"]'
+    )
+    plan = f'data = "small-ring"\nbase = "sasrec/short"\nmax_seconds = 0.001\n{cell}\n'
+    Path("plan.toml").write_text(plan)
+    run(ablation, monkeypatch, "plan.toml", "out/cells")
+    (record,) = read_folder(Path("out/cells"))
+    base, settings = to_dict(load_preset("sasrec/short")), record["settings"]
+    assert {**settings["model"], "width": 128, "heads": 2} == base["model"]
+    assert (settings["vector"], settings["name"]) == (base["vector"], "narrow")
+    assert record["max_seconds"] == 0.001 and record["epochs"] <= 1 < base["vector"]["epochs"]
 
 
 def test_a_stopped_cell_goes_on(small_ring: Dataset, monkeypatch: pytest.MonkeyPatch):
