@@ -11,6 +11,7 @@ import typer
 from lite_llm4rec.cli import options as option
 from lite_llm4rec.cli.terminal import set_threads
 from lite_llm4rec.errors import ConfigError, MissingExtraError
+from lite_llm4rec.machine import Machine
 
 
 def serve(
@@ -45,6 +46,7 @@ def serve(
     timeout: Annotated[
         float, typer.Option(help="Seconds that a request waits for its answer.", min=0.001)
     ] = 10.0,
+    device: option.Device = "cpu",
     threads: option.Threads = None,
 ) -> None:
     """Serve a run folder over HTTP: recommend, search, add items, record events.
@@ -67,7 +69,7 @@ def serve(
     chosen.check_bind(host, keys, unprotected)
     settings = chosen.Settings(
         run, chosen.database_url(database, state, run), host, port, keys, keep_days, queue,
-        timeout=timeout, local_only=not keys and not unprotected,
+        timeout=timeout, device=Machine(device).name(), local_only=not keys and not unprotected,
     )  # fmt: skip
     run_service(settings, interactions, {"user": user, "item": item, "time": time})
 

@@ -48,6 +48,7 @@ class Runtime(Protocol):
         include_seen: bool | None = None,
         unknown: Literal["error", "drop"] = "error",
         unlisted: Mapping[Any, Vectors] | None = None,
+        device: str = "cpu",
     ) -> Recommendations:
         """Recommend for histories of ids."""
 

@@ -87,6 +87,8 @@ class Served:
 
     Attributes
     ----------
+    device : str
+        Where the model ranks.
     encoder : TextEncoder, optional
         None where texts cannot be read; then `no_encoder` says why.
     applied : int
@@ -104,6 +106,7 @@ class Served:
     lookup: Lookup
     encoder: TextEncoder | None
     no_encoder: str = ""
+    device: str = "cpu"
     applied: int = 0
     added: int = 0
     own: int = 0
@@ -111,7 +114,9 @@ class Served:
     _held: set[str] = field(default_factory=set)
 
     @classmethod
-    def load(cls, folder: Path, old: TextEncoder | None, metrics: Metrics) -> "Served":
+    def load(
+        cls, folder: Path, old: TextEncoder | None, metrics: Metrics, device: str = "cpu"
+    ) -> "Served":
         """Load a run folder, and its Item LLM if it is at hand.
 
         Raises
@@ -128,7 +133,7 @@ class Served:
             why = error.problem
             log.warning("the Item LLM is not at hand", extra={"problem": str(error)})
         own = len(runtime.catalogue)
-        return cls(folder, runtime, Lookup(runtime.catalogue), encoder, why, own=own)
+        return cls(folder, runtime, Lookup(runtime.catalogue), encoder, why, device, own=own)
 
     @property
     def in_run(self) -> int:
@@ -214,6 +219,7 @@ class Served:
             include_seen=first.include_seen,
             unknown="drop",
             unlisted={key: vector for one in asked for key, vector in one.unlisted.items()} or None,
+            device=self.device,
         )
         rows = zip(asked, found.ids, found.titles, found.scores, found.notes, strict=True)
         return [_ranked(*row) for row in rows]

@@ -256,7 +256,8 @@ class Service:
 
     def _load(self) -> Served:
         old = getattr(self, "served", None)
-        fresh = Served.load(self.settings.folder, old and old.encoder, self.metrics)
+        chosen = self.settings
+        fresh = Served.load(chosen.folder, old and old.encoder, self.metrics, chosen.device)
         logged = fresh.with_vectors(catalogue_log.read_after(self.database, 0))
         fresh.apply(catalogue_log.settled(logged, fresh.lookup))
         warm = [Asked(fresh, list(fresh.lookup.keys[:1]), k=1), Asked(fresh, [], k=1)]

@@ -52,6 +52,8 @@ class Settings:
         Seconds that a request waits for its answer.
     grace : float
         Seconds that requests in flight have to end at a shutdown.
+    device : str
+        "cpu" or "cuda", where the model ranks.
     local_only : bool
         Refuse what a web page of another site asks, or under another name than this machine's.
     """
@@ -67,6 +69,7 @@ class Settings:
     wait: float = 0.001
     timeout: float = 10.0
     grace: float = 20.0
+    device: str = "cpu"
     local_only: bool = False
 
 

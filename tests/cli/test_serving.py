@@ -54,6 +54,16 @@ def test_options_become_settings(started: list[Any], folder: Path, tmp_path: Pat
     assert started[1][0].keys == read_keys(KEY)
 
 
+def test_the_device(started: list[Any], folder: Path, monkeypatch: pytest.MonkeyPatch):
+    assert run("serve", folder).status == 0
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run("serve", folder, "--device", "auto").status == 0
+    assert_refused(run("serve", folder, "--device", "cuda"), "no GPU", "cpu")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert run("serve", folder, "--device", "auto").status == 0
+    assert [settings.device for settings, _, _ in started] == ["cpu", "cpu", "cuda"]
+
+
 def test_it_listens_to_this_machine_alone_by_default(started: list[Any], folder: Path):
     assert run("serve", folder).status == 0
     assert started[0][0].host == "127.0.0.1" and not started[0][0].keys
