@@ -7,40 +7,53 @@ from typing import Any
 
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.paper.cell import Bench, Cell, is_cut, whole_settings
+from lite_llm4rec.paper.rows import is_gpu
 from lite_llm4rec.records import copy_record
 
 
 def take_over(cell: Cell, bench: Bench) -> bool:
-    """Copy what another table's cell of this name has measured, and its run folder if it is here.
+    """Copy what another table's cell has measured, and its run folder if it is here.
 
     Returns
     -------
     bool
-        Whether there was one of the same settings, and of the same budget where that ended it.
+        Whether there was one of the same settings on the same histories, and of the same budget
+        where that ended it. It may be called otherwise there.
     """
-    own = cell.record(bench)
-    for path in sorted(bench.records.glob(f"*/{own.name}")):
-        if path == own or not _is_same(path, cell, bench):
+    if cell.settings is None:
+        return False
+    own, wanted = cell.record(bench), whole_settings(cell.settings(cell, bench))
+    for path in sorted(bench.records.glob(f"*/{cell.data}.*.{cell.seed}.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if path == own or not _is_same(record, wanted, cell, bench):
             continue
         for beside in sorted(path.parent.glob(f"{path.stem}.*.json")):  # what needs no training
-            copy_record(beside, own.with_name(beside.name), {})
-        _copy_run(bench.runs / path.parent.name / cell.name, bench.runs / cell.exhibit / cell.name)
+            name = beside.name.replace(path.stem, own.stem, 1)
+            copy_record(beside, own.with_name(name), {})
+        _copy_run(bench.runs / path.parent.name / path.stem, bench.runs / cell.exhibit / cell.name)
         copy_record(path, own, {**cell.about(), "trained_for": path.parent.name})
         return True
     return False
 
 
-def _is_same(path: Path, cell: Cell, bench: Bench) -> bool:
-    record = json.loads(path.read_text(encoding="utf-8"))
-    if "metrics" not in record or "settings" not in record or cell.settings is None:
+def _is_same(record: dict[str, Any], wanted: dict[str, Any], cell: Cell, bench: Bench) -> bool:
+    if "metrics" not in record or "settings" not in record or _is_top_n(record):
+        return False
+    if is_cut(record) and is_gpu(record) != (bench.device == "cuda"):
         return False
     if record["budget"] != bench.budget and (is_cut(record) or _takes_longer(record, bench)):
         return False
+    if record["sequences_sha256"] != bench.dataset(cell.data).interactions.sequences_sha256:
+        return False
     try:
-        before = whole_settings(record["settings"])
+        return whole_settings(record["settings"]) == wanted
     except ConfigError:  # of settings that are no more
         return False
-    return before == whole_settings(cell.settings(cell, bench))
+
+
+def _is_top_n(record: dict[str, Any]) -> bool:
+    """Whether it was fine-tuned and tested on a few given items, Figure 5's task."""
+    return bool(record["protocol"]["candidates"] == "given")
 
 
 def _takes_longer(record: dict[str, Any], bench: Bench) -> bool:

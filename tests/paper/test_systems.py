@@ -75,10 +75,26 @@ def test_what_stands_in_two_tables_is_trained_once(bench: Bench):
     assert beside == sorted(path.name for path in (bench.records / "table4").glob("*.json"))
 
 
+def test_it_may_have_another_name_there(bench: Bench):
+    first = trained(named("Lite-LLM4Rec small, sampling"), bench)
+    (other,) = [one for one in CHAIN if one.row == "Lite-LLM4Rec small"]
+    cell = cell_of(other, "table2")
+    assert reproduce([cell], replace(bench, budget=1e-6), print) == []
+    second = json.loads(cell.record(bench).read_text())
+    assert second["metrics"] == first["metrics"]
+    assert (second["row"], second["cell"]) == ("Lite-LLM4Rec small", cell.name)
+    beside = sorted(path.name for path in (bench.records / "table2").glob("*.json"))
+    assert beside == [f"{cell.name}{end}.json" for end in ("", ".nearest-text", ".popularity")]
+
+
 @pytest.mark.parametrize(
     ("change", "budget", "taken"),
     [
         ({}, 1e-6, True),
+        ({"sequences_sha256": "other"}, 1e-6, False),
+        ({"protocol": {"candidates": "given"}}, 1e-6, False),
+        ({"machine": {"gpu": "large"}}, 1e-6, False),  # which learns more in the same time
+        ({"machine": {"gpu": "large"}, "stages": []}, 1e-6, True),
         ({}, 2e-6, False),  # another budget would have ended it elsewhere
         ({"stages": [], "seconds": 1.0}, 2.0, True),  # no budget ended it
         ({"stages": [], "seconds": 3.0}, 2.0, False),
@@ -90,7 +106,11 @@ def test_what_stands_in_two_tables_is_trained_once(bench: Bench):
 def test_what_is_the_same_training(
     bench: Bench, change: dict[str, Any], budget: float | None, taken: bool
 ):
-    record = {"metrics": {"recall@10": 0.5}, "budget": 1e-6, "stages": [{"cut": True}]}
+    record = {
+        "metrics": {"recall@10": 0.5}, "budget": 1e-6, "stages": [{"cut": True}], "machine": {},
+        "sequences_sha256": bench.dataset("ml-1m").interactions.sequences_sha256,
+        "protocol": {"candidates": "interacted"},
+    }  # fmt: skip
     settings = settings_of(named("POD small"), cell_of(named("POD small"), "table4"), bench)
     del settings["split"]  # as before there was one
     cell = cell_of(named("POD small"), "table2")
