@@ -31,7 +31,8 @@ def take_over(cell: Cell, bench: Bench) -> bool:
             name = beside.name.replace(path.stem, own.stem, 1)
             copy_record(beside, own.with_name(name), {})
         _copy_run(bench.runs / path.parent.name / path.stem, bench.runs / cell.exhibit / cell.name)
-        copy_record(path, own, {**cell.about(), "trained_for": path.parent.name})
+        trained_for = record.get("trained_for", path.parent.name)
+        copy_record(path, own, {**cell.about(), "trained_for": trained_for})
         return True
     return False
 

@@ -83,6 +83,9 @@ def test_it_may_have_another_name_there(bench: Bench):
     second = json.loads(cell.record(bench).read_text())
     assert second["metrics"] == first["metrics"]
     assert (second["row"], second["cell"]) == ("Lite-LLM4Rec small", cell.name)
+    third = cell_of(next(one for one in ITEM_LLMS if one.row == "Sbert, small backbone"), "table7")
+    assert reproduce([third], replace(bench, budget=1e-6), print) == []
+    assert json.loads(third.record(bench).read_text())["trained_for"] == "table4"
     beside = sorted(path.name for path in (bench.records / "table2").glob("*.json"))
     assert beside == [f"{cell.name}{end}.json" for end in ("", ".nearest-text", ".popularity")]
 
