@@ -142,7 +142,7 @@ class PromptEncoder(SequenceModel):
 
     def user_vectors(self, items: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
         """Encode histories, (batch, width)."""
-        tokens, words = self._prompts(items, mask)
+        tokens, words = self.prompts(items, mask)
         vectors = self.t5.shared(tokens.clamp(min=0))
         if self.whole_words is not None:
             vectors = vectors + self.whole_words(words.clamp(max=WORDS - 1))
@@ -160,9 +160,7 @@ class PromptEncoder(SequenceModel):
         users = self.user_vectors(batch.items, batch.mask)
         return full_cross_entropy(users, self.item_matrix(), batch.targets)
 
-    def _prompts(
-        self, items: torch.Tensor, mask: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def prompts(self, items: torch.Tensor, mask: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Put the items' tokens in a row: (batch, tokens) tokens, −1 behind the end, and words."""
         tokens = self.tokens[items].masked_fill(~mask[:, :, None], -1)
         words = (mask.cumsum(1) * mask)[:, :, None].expand_as(tokens)

@@ -22,6 +22,7 @@ from lite_llm4rec.errors import DownloadError
 from lite_llm4rec.item_vectors import catalogue_facts
 from lite_llm4rec.models import MODELS, GenerativeRec, SequenceModel
 from lite_llm4rec.models.backbone import read_config
+from lite_llm4rec.models.prompt_encoder import PromptEncoder
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.timing import side_by_side
 from lite_llm4rec.preset import Preset, load_preset
@@ -166,9 +167,9 @@ def count_tokens(cell: Cell, bench: Bench) -> None:
     dataset = bench.dataset(cell.data)
     split = leave_one_out(dataset.interactions)
     values: dict[str, float] = {}
-    for name, preset in GENERATIVE.items():
-        model = build(Timed(preset), dataset, split, bench.t5)
-        padded, plain = _lengths(model, split)
+    titles = {name: timed for name, timed in ENCODERS.items() if name.endswith("TID")}
+    for name, timed in {**WRITERS, **titles}.items():
+        padded, plain = _lengths(build(timed, dataset, split, bench.t5), split)
         values[f"{name} padded"], values[f"{name} unpadded"] = padded, plain
     cases = split.test
     shown = np.minimum(cases.positions - cases.starts, 20)
@@ -183,13 +184,20 @@ def count_tokens(cell: Cell, bench: Bench) -> None:
     write_values(cell.record(bench), values, details)
 
 
-def _lengths(model: GenerativeRec, split: Split) -> tuple[float, float]:
+def _lengths(model: GenerativeRec | PromptEncoder, split: Split) -> tuple[float, float]:
     """Return the mean length over all test users, padded and not; prompt vectors come on top."""
     padded, plain = [], []
     for first in range(0, len(split.test), BATCH):
         cases = split.test.take(np.arange(first, min(first + BATCH, len(split.test))))
         batch = batch_of(split, cases, model.history_length, "cpu")
-        lengths = model.prompts_of(*batch).mask.sum(1)
+        lengths = _shown(model, batch).sum(1)
         padded += [int(lengths.max())] * len(lengths)
         plain += lengths.tolist()
     return statistics.mean(padded), statistics.mean(plain)
+
+
+def _shown(model: GenerativeRec | PromptEncoder, batch: Tensors) -> torch.Tensor:
+    """Mark the tokens of a batch of prompts, (batch, tokens)."""
+    if isinstance(model, PromptEncoder):
+        return model.prompts(*batch[1:])[0] >= 0
+    return model.prompts_of(*batch).mask

@@ -27,6 +27,7 @@ from lite_llm4rec.paper.published import (
     TABLE_5,
     TABLE_6,
     TABLE_7,
+    TITLE_TOKENS,
 )
 from lite_llm4rec.paper.systems import (
     BACKBONE,
@@ -182,7 +183,8 @@ def table5(data: str, seeds: Seeds) -> list[Cell]:
 
 def table6(data: str, seeds: Seeds) -> list[Cell]:
     """Length of the input."""
-    paper = {f"{name} padded": value for name, value in TABLE_6.get(data, {}).items()}
+    told = {**TABLE_6.get(data, {}), **TITLE_TOKENS.get(data, {})}
+    paper = {f"{name} padded": value for name, value in told.items()}
     return [Cell("table6", data, "length", count_tokens, paper=paper)]
 
 

@@ -45,7 +45,7 @@ TITLES = {
     "choices": "What the paper leaves open: how much each choice moves the result",
     "length": "Time against the length of the input",
     "redundancy": "How often the same item is encoded",
-    "clocks": "Both clocks: all components, and from input to ranking",
+    "clocks": "Both clocks: all components, and the model alone",
     "batch": "Time against the size of the batch",
     "cost": "What each system costs",
     "size": "Size of the Recommendation LLM",

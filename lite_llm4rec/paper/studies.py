@@ -59,7 +59,7 @@ def redundancy(data: str, seeds: Seeds) -> list[Cell]:
 
 
 def clocks(data: str, seeds: Seeds) -> list[Cell]:
-    """Time of all components (§3.2) and from input to ranking (§5.3), for every system."""
+    """Time of all components (§3.2) and of the model alone (§5.3), for every system."""
     return [
         Cell("clocks", data, "components", time_clocks, timed=True),
         Cell("clocks", data, "encoder once or per beam", time_beams, timed=True),

@@ -70,9 +70,7 @@ def test_lengths_that_no_history_has_are_left_out(bench: Bench):
         "POD, beam search": ["5"],
     }
     assert set(found["left_out"]) == {f"POD, {length}" for length in (10, 20, 40, 80)}
-    assert list(record(bench, "length", "lite-llm4rec")["values"]) == [
-        "Lite-LLM4Rec, input to ranking"
-    ]
+    assert list(record(bench, "length", "lite-llm4rec")["values"]) == ["Lite-LLM4Rec, model alone"]
 
 
 def test_batches_beyond_the_test_users_take_them_again(

@@ -28,6 +28,8 @@ def test_input_lengths_are_counted(bench: Bench, small_ring: Dataset):
     assert values["POD unpadded"] <= max(users) + 5 * 3 + 1
     assert values["POD unpadded"] >= min(users) + 5 * 2 + 1
     assert values["POD padded"] >= values["POD unpadded"]
+    # Five titles of some tokens and a comma each, and the words around them.
+    assert values["POD w/o_d_TID padded"] >= values["POD w/o_d_TID unpadded"] > 10
 
 
 def test_times_are_measured_side_by_side_and_shown_as_ratios(bench: Bench):

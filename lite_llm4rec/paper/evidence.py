@@ -1,0 +1,79 @@
+"""The records of the paper's cells, as claims are judged by them."""
+
+from collections.abc import Collection
+from pathlib import Path
+from statistics import mean
+from typing import Any
+
+from lite_llm4rec.paper.cell import is_cut
+from lite_llm4rec.paper.pairs import PAIRS
+from lite_llm4rec.paper.rows import is_gpu
+from lite_llm4rec.records import read_folder
+
+POPULARITY = "Popularity"  # as its records name it
+
+
+class Evidence:
+    """The records of the paper's cells.
+
+    Parameters
+    ----------
+    records : Path
+        A folder with one subfolder per table or figure.
+    """
+
+    def __init__(self, records: Path) -> None:
+        folders = sorted(path for path in records.glob("*") if path.is_dir())
+        self._cells = [
+            cell for folder in folders if folder.is_dir() for cell in read_folder(folder)
+        ]
+
+    def measured(self, exhibit: str, data: str, row: str) -> list[dict[str, Any]]:
+        """Return the records of what was counted or timed in a cell, that of a GPU first."""
+        wanted = (exhibit, data, row)
+        found = [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell["dataset"], cell.get("row")) == wanted
+            and cell.get("values")
+        ]
+        return sorted(found, key=lambda cell: not is_gpu(cell))
+
+    def trained(self, exhibit: str, data: str, row: str) -> list[dict[str, Any]]:
+        """Return the records of a system's trainings on a data set, one per seed."""
+        wanted = (exhibit, data, row)
+        return [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell["dataset"], cell.get("row")) == wanted
+            and cell.get("metrics")
+        ]
+
+    def was_cut(self, exhibit: str, data: Collection[str], row: str) -> bool:
+        """Whether a training of a system on one of these data sets ended by its budget."""
+        return any(
+            is_cut(cell)
+            for cell in self._cells
+            if (cell["experiment"], cell.get("row")) == (exhibit, row) and cell["dataset"] in data
+        )
+
+    def above_popularity(self, exhibit: str, data: str, row: str) -> bool:
+        """Whether a system's mean Recall@10 is above popularity's, or the latter is not known."""
+        here = [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell["dataset"]) == (exhibit, data) and cell.get("metrics")
+        ]
+        popular = [one["metrics"]["recall@10"] for one in here if one["model"] == POPULARITY]
+        own = [one["metrics"]["recall@10"] for one in self.trained(exhibit, data, row)]
+        return not popular or not own or mean(own) > mean(popular)
+
+    def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
+        """Return the paired tests of two systems."""
+        wanted = (PAIRS, exhibit, row, other)
+        return [
+            cell
+            for cell in self._cells
+            if (cell["experiment"], cell.get("exhibit"), cell.get("row"), cell.get("other"))
+            == wanted
+        ]
