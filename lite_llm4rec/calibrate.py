@@ -57,18 +57,27 @@ def _offset(
     wanted: float,
     seen_filter: bool,
 ) -> float:
-    """Find by bisection the offset that gives the playing items their share of the lists."""
+    """Find by bisection the offset that gives the playing items their share of the lists.
+
+    In a catalogue that is hardly longer than a list no offset does; then it is 0.
+    """
     numbers = torch.from_numpy(np.flatnonzero(cold)).to(model.warm.device)
     matrix = model.matrix_without_ids(numbers)
     items = split.interactions.items
     seen = seen_items(items, cases.starts, cases.positions) if seen_filter else None
     users = encode_cases(model, items, cases, str(model.warm.device))
     spread = float((users[:256] @ matrix.T).std())
+    length = max(1, min(LIST_LENGTH, int(model.warm.sum()) // LIST_LENGTH))
+
+    def share(offset: float) -> float:
+        matrix[numbers, -1] = offset
+        found = top_k(users, matrix, length, seen, model.warm)[0].cpu().numpy()
+        return float(cold[found[found >= 0]].mean()) if (found >= 0).any() else wanted
+
     low, high = -10 * spread, 10 * spread
+    if not share(low) < wanted < share(high):
+        return 0.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        matrix[numbers, -1] = middle
-        found = top_k(users, matrix, LIST_LENGTH, seen, model.warm)[0].cpu().numpy()
-        share = float(cold[found[found >= 0]].mean()) if (found >= 0).any() else wanted
-        low, high = (middle, high) if share < wanted else (low, middle)
+        low, high = (middle, high) if share(middle) < wanted else (low, middle)
     return (low + high) / 2

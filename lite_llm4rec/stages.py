@@ -42,7 +42,7 @@ class StageResult:
     """A results row: how a stage went and what the model scored after it."""
 
     stage: str
-    epochs: int
+    epochs: float
     seconds: float
     cut: bool = False
     valid: dict[str, Any] = field(default_factory=dict)

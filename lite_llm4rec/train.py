@@ -45,9 +45,12 @@ SELECTED_BY = "recall@10"
 
 @dataclass(frozen=True)
 class Fitted:
-    """How a stage ended; `cut` says that its time was over before its epochs were."""
+    """How a stage ended; `cut` says that its time was over before its epochs were.
 
-    epochs: int
+    An epoch that it ended in counts as the part that was done of it.
+    """
+
+    epochs: float
     best: float
     seconds: float
     cut: bool = False
@@ -282,7 +285,13 @@ def fit(
         task.load_state_dict(state)
     model.eval()
     score = float(best.best_model_score or 0.0)
-    return Fitted(trainer.current_epoch, score, resume.seconds, budget.cut)
+    return Fitted(_epochs(trainer), score, resume.seconds, budget.cut)
+
+
+def _epochs(trainer: pl.Trainer) -> float:
+    """Count the epochs, whole ones as an int."""
+    epochs = float(trainer.global_step / max(trainer.num_training_batches, 1))
+    return int(epochs) if epochs.is_integer() else round(epochs, 2)
 
 
 def _trainer(

@@ -119,6 +119,11 @@ class Best(ModelCheckpoint):  # type: ignore[misc]
     The folder may have been moved since a checkpoint was written.
     """
 
+    def on_train_start(self, trainer: Any, module: Any) -> None:
+        """Do so in a resumed epoch, too, which is not told that it starts."""
+        super().on_train_start(trainer, module)
+        self.on_train_epoch_start(trainer, module)
+
     def on_train_epoch_start(self, trainer: Any, module: Any) -> None:
         """See that what is learnt last can be chosen, too."""
         if trainer.current_epoch == trainer.max_epochs - 1:

@@ -17,7 +17,7 @@ from lite_llm4rec.data.catalogue import CHUNKS
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
-from lite_llm4rec.evaluate import evaluate, rank_cases
+from lite_llm4rec.evaluate import encode_cases, evaluate, rank_cases
 from lite_llm4rec.models import CausalConfig, NearestText, Popularity
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.rank import seen_items, top_k
@@ -241,16 +241,29 @@ def test_calibration_gives_playing_items_their_share(seen_filter: bool):
     matrix[playing, -1] = offset
     log_items = split.interactions.items
     cases = split.valid
-    from lite_llm4rec.evaluate import encode_cases
-
     users = encode_cases(model, log_items, cases, "cpu")
     seen = seen_items(log_items, cases.starts, cases.positions) if seen_filter else None
-    found, _ = top_k(users, matrix, 10, seen)
+    found, _ = top_k(users, matrix, ITEMS // 10, seen)
     share = np.isin(found.numpy(), playing).mean()
     assert share == pytest.approx(np.isin(log_items[cases.positions], playing).mean(), abs=0.02)
     model.add_items(torch.from_numpy(on_a_circle(np.linspace(0, ITEMS, 200))))
     with_cold = calibrate_cold(model, split, seed=3, seen_filter=seen_filter)
     assert with_cold == pytest.approx(offset, abs=1e-3)
+
+
+@pytest.mark.parametrize("n_items", [6, 8, 12])
+def test_in_a_tiny_catalogue_calibration_takes_no_extreme(n_items: int):
+    log, items = ring_tables(60, n_items, 5, seed=0)
+    dataset = Dataset.from_tables(log, items, name="tiny")
+    split = leave_one_out(dataset.interactions)
+    vectors = on_a_circle(np.arange(n_items))
+    model = Recommender.fit(
+        dataset, preset(), split=split, vectors=vectors, device="cpu", progress=False
+    ).model
+    cases = split.valid
+    scores = encode_cases(model, split.interactions.items, cases, "cpu") @ model.item_matrix().T
+    for seed in range(4):
+        assert abs(calibrate_cold(model, split, seed)) < 5 * float(scores.detach().std())
 
 
 def test_cold_and_warm_are_reported_apart_in_one_ranking():

@@ -71,6 +71,27 @@ def test_the_last_epoch_is_validated(
     assert [int(row.split(",")[1]) for row in rows] == validated
 
 
+def test_the_last_epoch_is_validated_when_a_kill_came_within_it(ring: Dataset, tmp_path: Path):
+    validated = []
+
+    class Killed(Task):
+        def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+            if self.trainer.current_epoch == 2 and batch_idx == 2 and not validated[1:]:
+                validated.append("the plug")
+                raise RuntimeError("the plug")
+
+        def on_validation_start(self) -> None:
+            validated.append(self.trainer.current_epoch)
+
+    model, split = make("t5"), leave_one_out(ring.interactions)
+    stage = replace(STAGE, validate_every=2)
+    often = {"machine": CPU, "progress": False, "kind": Killed, "checkpoint_seconds": 0}
+    with pytest.raises(RuntimeError, match="the plug"):
+        fit(model, split, stage, tmp_path, **often)
+    fit(make("t5"), split, stage, tmp_path, **often)
+    assert validated == [1, "the plug", 2]
+
+
 def test_progress_counts_every_position(ring: Dataset, tmp_path: Path, monkeypatch):
     """8 interactions per user, 2 held out, the first of 6 is no target: 5 per user."""
     taught = []

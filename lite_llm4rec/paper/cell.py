@@ -10,12 +10,19 @@ from typing import Any
 from lite_llm4rec.config import difference, to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.sources import load
-from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
+from lite_llm4rec.errors import ConfigError, DownloadError, LiteLLM4RecError
 from lite_llm4rec.preset import preset_from_dict
 
 
 class NotHereError(LiteLLM4RecError):
     """A cell cannot be measured here; the report gives the reason in its place."""
+
+
+def without_tokenizer(error: DownloadError) -> NotHereError:
+    """Say of a cell that reads T5-small's tokens how to have them here."""
+    return NotHereError(
+        f"T5-small's tokenizer is not at hand ({error.problem}): name a folder that has it by --t5"
+    )
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from lite_llm4rec.item_vectors import catalogue_facts
 from lite_llm4rec.models import MODELS, GenerativeRec, SequenceModel
 from lite_llm4rec.models.backbone import read_config
 from lite_llm4rec.models.prompt_encoder import PromptEncoder
-from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
+from lite_llm4rec.paper.cell import Bench, Cell, NotHereError, without_tokenizer
 from lite_llm4rec.paper.timing import side_by_side
 from lite_llm4rec.preset import Preset, load_preset
 from lite_llm4rec.rank import top_k
@@ -83,7 +83,7 @@ def build(timed: Timed, dataset: Dataset, split: Split, t5: str) -> Any:
         facts = catalogue_facts(dataset, preset, vectors, counts, split)
         return MODELS[preset.model.kind].create(preset.model, facts).eval()
     except DownloadError as error:
-        raise NotHereError(f"T5-small's tokenizer is not at hand: {error}") from error
+        raise without_tokenizer(error) from error
 
 
 def lacks_attributes(timed: Timed, dataset: Dataset, t5: str) -> bool:

@@ -14,10 +14,11 @@ from lite_llm4rec.paper.rows import place, yardstick
 Rows = list[dict[str, Any]]
 OURS, PAPER = "#2b6cb0", "#c05621"
 SHADES = ("#2b6cb0", "#90cdf4", "#c05621", "#fbd38d", "#718096")
+GRID = "#e2e8f0"
 METRIC = "recall@10"
 WIDTH = 7.5  # inches
-ROW = 0.32  # inches for each bar
-BARS = 0.7  # of the way from one system to the next
+ROW = 0.32  # inches for each bar or point
+SPAN = 0.5  # of the way from one system to the next
 
 
 def can_plot() -> bool:
@@ -54,6 +55,8 @@ def plot_quality(rows: list[tuple[str, Rows]], path: Path) -> None:
 def plot_times(records: Rows, path: Path) -> None:
     """Draw how many times as long as `yardstick` each system takes, beside the paper's ratios.
 
+    As points: on a logarithmic axis a bar would begin nowhere.
+
     Parameters
     ----------
     records : list of dict
@@ -65,16 +68,16 @@ def plot_times(records: Rows, path: Path) -> None:
     paper = _ratios(printed, against) if against in printed else {}
     shared = set.intersection(*map(set, ours))
     names = sorted(shared, key=ours[0].__getitem__)
-    height = BARS / len(records)
+    height = SPAN / len(records)
 
     def draw(axes: Any) -> None:
         for turn, (record, ratios) in enumerate(zip(records, ours, strict=True)):
-            lower = (len(records) - 1 - 2 * turn) * height / 2  # of bars, the first is on top
+            lower = (len(records) - 1 - 2 * turn) * height / 2  # the first is on top
             places = [number + lower for number in range(len(names))]
             values = [ratios[name] for name in names]
-            label = f"ours, {place(record)}"
-            axes.barh(places, values, color=SHADES[turn], height=height, label=label)
+            axes.scatter(values, places, color=SHADES[turn], label=f"ours, {place(record)}")
         axes.set_yticks(range(len(names)), names)
+        axes.grid(axis="x", color=GRID)
         _mark(axes, names, paper)
         axes.set_xscale("log")
         axes.set_xlabel(f"time of a batch, as a multiple of {against}'s")
@@ -99,7 +102,7 @@ def plot_shares(records: Rows, path: Path) -> None:
 
 
 def _mark(axes: Any, names: list[str], papers: Mapping[str, float | None]) -> None:
-    """Put the paper's numbers on the bars of the same names."""
+    """Put the paper's numbers in the rows of the same names."""
     known = [(papers[name], place) for place, name in enumerate(names) if papers.get(name)]
     if known:
         values, places = zip(*known, strict=True)

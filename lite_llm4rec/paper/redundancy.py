@@ -7,7 +7,7 @@ import numpy as np
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.errors import DownloadError
 from lite_llm4rec.models.id_text import WordTokens
-from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
+from lite_llm4rec.paper.cell import Bench, Cell, without_tokenizer
 from lite_llm4rec.paper.efficiency import BATCH
 from lite_llm4rec.paper.grid import Grid
 from lite_llm4rec.rank import seen_items
@@ -61,4 +61,4 @@ def _tokenizer(bench: Bench) -> Any:
     try:
         return load_tokenizer(bench.t5)
     except DownloadError as error:
-        raise NotHereError(f"T5-small's tokenizer is not at hand: {error}") from error
+        raise without_tokenizer(error) from error

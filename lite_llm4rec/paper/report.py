@@ -15,6 +15,7 @@ from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.exhibits import cells
 from lite_llm4rec.paper.grid import CORNER, show_grid
+from lite_llm4rec.paper.plots import METRIC as PLOTTED
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
 from lite_llm4rec.paper.published import (
     METRICS,
@@ -135,11 +136,10 @@ def _not_run(exhibit: str, data: str, records: Rows) -> Rows:
 def _not_here(exhibit: str, data: str) -> str:
     """Say of the paper's data that nothing was measured on them, beside its numbers on them."""
     told = (
-        "Not measured: these data were not at hand. Where the data root has them, `lite-llm4rec"
-        f" reproduce {exhibit} --data {data}` does it."
+        "Not measured yet. Where the data root has these data, `lite-llm4rec reproduce"
+        f" {exhibit} --data {data}` does it."
     )
-    rows = [{**row, "missing": "data not at hand"} for row in _not_run(exhibit, data, [])]
-    known = [row for row in rows if row.get("paper")]
+    known = [row for row in _not_run(exhibit, data, []) if row.get("paper")]
     return "\n\n".join([f"## {data}", told, *([_trained(known, METRICS)] if known else [])])
 
 
@@ -148,7 +148,10 @@ def _data(record: dict[str, Any]) -> str:
 
 
 def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
-    trained = [record for record in records if "metrics" in record or "missing" in record]
+    missing = [record for record in records if "missing" in record]
+    seeded = {cell.row for cell in cells([exhibit], data, [0]) if cell.seed is not None}
+    trained = [one for one in records if "metrics" in one]
+    trained += [one for one in missing if one["row"] in seeded]
     grids = [record for record in records if CORNER in record]
     measured = [record for record in records if record.get("values") and record not in grids]
     timed = sorted(
@@ -156,7 +159,8 @@ def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
         key=lambda record: not shown.is_gpu(record),
     )
     counted = [record for record in measured if record not in timed]
-    parts = [f"## {data}", *map(_timed, timed)]
+    parts = [f"## {data}", *(_why(one) for one in missing if one not in trained)]
+    parts += map(_timed, timed)
     parts += map(show_grid, _tables(grids))
     parts += [_counted(counted)] if counted else []
     parts += [_trained(trained, COLUMNS.get(exhibit, METRICS))] if trained else []
@@ -191,9 +195,19 @@ def _plots(exhibit: str, data: str, timed: Rows, trained: Rows, out: Path) -> li
         drawn.append(("time", "Time of a batch, ours and the paper's"))
     if rows:
         plot_quality(rows, out / f"{exhibit}-{data}-quality")
-        beside = " and the paper's" if any(record.get("paper") for record in measured) else ""
+        beside = " and the paper's" if any(_has_mark(record) for record in measured) else ""
         drawn.append(("quality", f"Recall@10, ours{beside}"))
     return [f"![{words}]({exhibit}-{data}-{what}.svg)" for what, words in drawn]
+
+
+def _why(record: dict[str, Any]) -> str:
+    """Say why a count or a time is not there."""
+    return f"{record['row']}: {record['missing']}."
+
+
+def _has_mark(record: dict[str, Any]) -> bool:
+    """Whether the paper has a number of what is drawn."""
+    return PLOTTED in record.get("paper", {})
 
 
 def _timed(record: dict[str, Any]) -> str:

@@ -195,7 +195,7 @@ def run_system(
             max_seconds=seconds,
         )
     except DownloadError as error:
-        raise NotHereError(f"weights not at hand: {error}") from error
+        raise NotHereError(f"weights not at hand: {error.problem}") from error
 
 
 def settings_of(system: System, cell: Cell, bench: Bench) -> dict[str, Any]:

@@ -41,6 +41,16 @@ def test_what_was_not_run_has_its_row_too(tmp_path: Path):
     assert reasons == {row: words or "not run yet" for row, words in wants.items()}
 
 
+def test_a_count_that_is_missing_is_told_without_a_table_of_metrics(tmp_path: Path):
+    (cell,) = cells(["table6"], "ml-1m", [0])
+    write_values(tmp_path / "table6" / "one.json", {}, {**cell.about(), "missing": "no tokenizer"})
+    page, _ = write_report(tmp_path, tmp_path / "pages")
+    text = page.read_text()
+    assert "length: no tokenizer." in text and "R@10" not in text
+    # The paper's other data sets stand on the page, too, and need not be missing here.
+    assert text.count("Not measured yet.") == 2 and "not at hand" not in text
+
+
 def test_a_gpu_s_table_stands_before_a_cpu_s(tmp_path: Path):
     for name, machine in (("a", {}), ("b", {"gpu": "Some GPU"})):
         path = tmp_path / "batch" / f"{name}.json"

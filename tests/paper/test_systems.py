@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
-from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS
+from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS, cells
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.same_training import take_over
 from lite_llm4rec.paper.systems import SYSTEMS, System, settings_of, train_system
@@ -55,6 +55,15 @@ def test_a_folder_without_weights_says_so(bench: Bench, row: str):
     cell = Cell("table4", "ml-1m", row, partial(train_system, named(row)), 0)
     with pytest.raises(NotHereError, match="weights not at hand: t5 holds none"):
         cell.measure(cell, bench)
+
+
+def test_without_t5_s_tokenizer_a_cell_says_how_to_name_it(bench: Bench):
+    unknown = replace(bench, t5="nobody/none")
+    for exhibit in ("table6", "redundancy"):
+        (cell,) = cells([exhibit], "ml-1m", [0])
+        assert reproduce([cell], unknown, print) == []
+        told = json.loads(cell.record(bench).read_text())["missing"]
+        assert "by --t5" in told and "minilm" not in told.lower()
 
 
 def test_what_stands_in_two_tables_is_trained_once(bench: Bench):
