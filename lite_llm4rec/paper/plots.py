@@ -78,6 +78,7 @@ def plot_times(records: Rows, path: Path) -> None:
             axes.scatter(values, places, color=SHADES[turn], label=f"ours, {place(record)}")
         axes.set_yticks(range(len(names)), names)
         axes.grid(axis="x", color=GRID)
+        axes.set_axisbelow(True)
         _mark(axes, names, paper)
         axes.set_xscale("log")
         axes.set_xlabel(f"time of a batch, as a multiple of {against}'s")
