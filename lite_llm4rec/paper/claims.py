@@ -93,7 +93,8 @@ def _ratio(
 
 
 def _times(ratio: float) -> str:
-    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"
+    digits = 0 if ratio >= 10 else 1 if ratio >= 2 else 2
+    return f"{ratio:.{digits}f}×"
 
 
 @dataclass(frozen=True)
