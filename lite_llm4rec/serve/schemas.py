@@ -2,10 +2,18 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from lite_llm4rec.serve.settings import (
     MAX_BATCH,
+    MAX_BATCH_IDS,
     MAX_CHANGES,
     MAX_FIELDS,
     MAX_HISTORY,
@@ -34,8 +42,24 @@ K = Annotated[int, Field(ge=1, le=MAX_K, description="How many items.")]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def _check_names(given: Any) -> Any:
+    """Refuse an object of very many names at once, not for each name."""
+    if isinstance(given, dict) and len(given) > MAX_FIELDS:
+        raise ValueError(f"{len(given):,} names, of {MAX_FIELDS} at most")
+    return given
+
+
+# Lists end at their first mistake: a body may hold a million, and each would be written down.
+Ids = Annotated[list[Id], Field(max_length=MAX_HISTORY, fail_fast=True)]
+
+
 class _Request(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _few_names(cls, given: Any) -> Any:
+        return _check_names(given)
 
 
 class TextItem(_Request):
@@ -47,22 +71,22 @@ class TextItem(_Request):
     )
 
 
+Entries = Annotated[list[Id | TextItem], Field(max_length=MAX_HISTORY, fail_fast=True)]
+
+
 class RecommendRequest(_Request):
     """Recommend for a history, or for a user whose events were recorded."""
 
-    history: list[Id | TextItem] | None = Field(
+    history: Entries | None = Field(
         None,
-        max_length=MAX_HISTORY,
         description="Items in time order, the latest last: ids, or texts of items that the "
         "catalogue lacks. An empty history gets the most popular items.",
     )
     user: Id | None = Field(None, description="Or a user: what was recorded of them.")
     k: K = 10
-    exclude: list[Id] = Field(
-        [], max_length=MAX_HISTORY, description="Never these; unknown ids are passed over."
-    )
-    only: list[Id] | None = Field(None, max_length=MAX_HISTORY, description="Among these alone.")
-    where: dict[Words, Words] = Field(
+    exclude: Ids = Field([], description="Never these; unknown ids are passed over.")
+    only: Ids | None = Field(None, description="Among these alone.")
+    where: Annotated[dict[Words, Words], BeforeValidator(_check_names)] = Field(
         {},
         max_length=8,
         description="Only items one of whose values of a field is this, case aside.",
@@ -95,22 +119,29 @@ class RecommendRequest(_Request):
 class BatchRequest(_Request):
     """Several requests, answered together or not at all."""
 
-    requests: list[RecommendRequest] = Field(min_length=1, max_length=MAX_BATCH)
+    requests: list[RecommendRequest] = Field(min_length=1, max_length=MAX_BATCH, fail_fast=True)
 
     @model_validator(mode="after")
     def _short_enough(self) -> Self:
         listed = sum(one.k for one in self.requests)
         if listed > MAX_LISTED:
             raise ValueError(f"the lists hold {listed:,} items together, of {MAX_LISTED:,} at most")
+        given = sum(
+            len(one.history or ()) + len(one.exclude) + len(one.only or ()) for one in self.requests
+        )
+        if given > MAX_BATCH_IDS:
+            raise ValueError(
+                f"history, exclude and only hold {given:,} items together, of {MAX_BATCH_IDS:,}"
+                " at most: send several smaller batches"
+            )
         return self
 
 
 class ExplainRequest(_Request):
     """Explain the score of an item for a history."""
 
-    history: list[Id | TextItem] = Field(
+    history: Entries = Field(
         min_length=1,
-        max_length=MAX_HISTORY,
         description="As for /recommend; the latest 32 items are explained.",
     )
     item: Id = Field(description="The item whose score is to be explained.")
@@ -191,20 +222,20 @@ class NewItem(_Request):
     """An item to add."""
 
     id: Id
-    fields: dict[Words, Text] = Field(
+    fields: Annotated[dict[Words, Text], BeforeValidator(_check_names)] = Field(
         max_length=MAX_FIELDS,
         description="Its text, by the names of the catalogue's fields (see /info).",
         examples=[{"title": "The Last Lighthouse", "genres": "Drama"}],
     )
-    vector: list[Finite] | None = Field(
-        None, max_length=MAX_VECTOR, description="For runs that were trained on brought vectors."
+    vector: Annotated[list[Finite], Field(max_length=MAX_VECTOR, fail_fast=True)] | None = Field(
+        None, description="For runs that were trained on brought vectors."
     )
 
 
 class AddItems(_Request):
     """Items to add; those that are there with the same text are passed over."""
 
-    items: list[NewItem] = Field(min_length=1, max_length=MAX_CHANGES)
+    items: list[NewItem] = Field(min_length=1, max_length=MAX_CHANGES, fail_fast=True)
 
 
 class Added(BaseModel):
@@ -218,7 +249,7 @@ class Added(BaseModel):
 class RetireItems(_Request):
     """Items to retire, or to restore."""
 
-    items: list[Id] = Field(min_length=1, max_length=MAX_CHANGES)
+    items: list[Id] = Field(min_length=1, max_length=MAX_CHANGES, fail_fast=True)
     restore: bool = Field(False, description="Recommend them again.")
 
 
@@ -241,7 +272,7 @@ class Event(_Request):
 class RecordEvents(_Request):
     """Events to record, all or none."""
 
-    events: list[Event] = Field(min_length=1, max_length=MAX_CHANGES)
+    events: list[Event] = Field(min_length=1, max_length=MAX_CHANGES, fail_fast=True)
 
     model_config = ConfigDict(
         extra="forbid",

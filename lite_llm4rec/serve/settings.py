@@ -17,6 +17,7 @@ MAX_TEXT_LENGTH = 4_000
 MAX_HISTORY = 10_000
 MAX_K = 1_000
 MAX_BATCH = 256  # requests in one call
+MAX_BATCH_IDS = 100_000  # entries of history, exclude and only, in all its requests
 MAX_LISTED = 30_000  # items that one answer lists
 MAX_CHANGES = 1_000  # items or events in one call
 MAX_FIELDS = 64

@@ -6,9 +6,18 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import BaseModel, ValidationError
 
 from lite_llm4rec.serve import middleware
-from lite_llm4rec.serve.settings import MAX_BODY_BYTES, MAX_HISTORY, read_keys
+from lite_llm4rec.serve.schemas import (
+    AddItems,
+    BatchRequest,
+    ExplainRequest,
+    RecommendRequest,
+    RecordEvents,
+    RetireItems,
+)
+from lite_llm4rec.serve.settings import MAX_BATCH_IDS, MAX_BODY_BYTES, MAX_HISTORY, read_keys
 from tests.serve.conftest import Serving
 
 JSON = {"content-type": "application/json"}
@@ -150,6 +159,37 @@ def test_lists_that_are_too_long_together_are_refused(asking: TestClient):
     refused = asking.post("/recommend/batch", json={"requests": requests})
     assert refused.status_code == 422 and "31,000 items" in refused.json()["detail"]
     assert asking.post("/recommend/batch", json={"requests": requests[:30]}).status_code == 200
+
+
+def test_histories_that_are_too_long_together_are_refused(asking: TestClient):
+    largest = [{"history": ["i05"] * 10_000}] * (MAX_BATCH_IDS // 10_000)
+    assert asking.post("/recommend/batch", json={"requests": largest}).status_code == 200
+    refused = asking.post("/recommend/batch", json={"requests": [*largest, {"history": ["i05"]}]})
+    assert refused.status_code == 422 and "100,001 items" in refused.json()["detail"]
+    filtered = [{"history": ["i05"], "exclude": ["i06"] * 9_999, "only": ["i07"] * 10_000}] * 6
+    refused = asking.post("/recommend/batch", json={"requests": filtered})
+    assert refused.status_code == 422 and "120,000 items" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("model", "body"),
+    [
+        (BatchRequest, {"requests": [{"history": [{}] * 10_000}] * 30}),
+        (RecommendRequest, {"history": [], "exclude": [{}] * 10_000, "only": [{}] * 10_000}),
+        (ExplainRequest, {"item": 1, "history": [{}] * 10_000}),
+        (AddItems, {"items": [{}] * 1_000}),
+        (AddItems, {"items": [{"id": 1, "fields": {}, "vector": ["x"] * 8_192}]}),
+        (RetireItems, {"items": [{}] * 1_000}),
+        (RecordEvents, {"events": [{}] * 1_000}),
+        (RecommendRequest, {f"more{number}": 0 for number in range(300_000)}),
+        (RecommendRequest, {"history": [], "where": dict.fromkeys(map(str, range(300_000)), 0)}),
+        (AddItems, {"items": [{"id": 1, "fields": dict.fromkeys(map(str, range(300_000)), 0)}]}),
+    ],
+)
+def test_of_very_many_mistakes_few_are_collected(model: type[BaseModel], body: Any):
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate(body)
+    assert refused.value.error_count() <= 6
 
 
 def test_what_no_queue_could_hold_is_too_large(serving: Serving):
