@@ -39,7 +39,7 @@ class Lookup:
         self._plain: pa.ChunkedArray = pa.chunked_array([], pa.string())
         self._fields: pa.Table = catalogue.fields.slice(0, 0)
         self._by_value: dict[str, dict[str, list[int]]] = {}
-        self._growing = threading.Lock()
+        self._growing, self._learning = threading.Lock(), threading.Lock()
         self.extend(catalogue)
 
     def __len__(self) -> int:
@@ -129,17 +129,25 @@ class Lookup:
     def learn(self, field: str) -> None:
         """Note who has which value of a field; of a large catalogue that takes seconds.
 
+        Of a field that is known already nothing is waited for.
+
         Raises
         ------
         DataError
             When there is no such field.
         """
+        if self.knows(field):
+            return
         if field not in self.columns:
             raise DataError(f"Items have no field '{field}'.", nearest(field, self.columns))
-        with self._growing:
-            if field not in self._by_value:
-                values: dict[str, list[int]] = {}
-                self._index(field, values, 0)
+        with self._learning:
+            if self.knows(field):
+                return
+            values: dict[str, list[int]] = {}
+            seen = self._fields[field]
+            _index(seen, values, 0)
+            with self._growing:  # and the items that came meanwhile
+                _index(self._fields[field].slice(len(seen)), values, len(seen))
                 self._by_value[field] = values
 
     def titled(self, words: str, counts: np.ndarray[Any, Any], k: int) -> list[int]:
@@ -164,15 +172,17 @@ class Lookup:
         self.keys += keys
         self.ids += [as_json(key) for key in keys]
         for field, values in self._by_value.items():
-            self._index(field, values, first)
+            _index(added.fields[field], values, first)
         self._places |= {str(key): first + place for place, key in enumerate(keys)}
-
-    def _index(self, field: str, values: dict[str, list[int]], first: int) -> None:
-        for place, text in enumerate(self._fields[field].slice(first).to_pylist(), first):
-            for value in split_values(tidy(text)):
-                values.setdefault(value.casefold(), []).append(place)
 
 
 def as_json(key: Any) -> Id:
     """Write an id as JSON has it: a number where every reader keeps it whole, else text."""
     return key if isinstance(key, int) and abs(key) <= EXACT else str(key)
+
+
+def _index(texts: pa.ChunkedArray, values: dict[str, list[int]], first: int) -> None:
+    """Note which values the texts hold, of the items from number `first` on."""
+    for place, text in enumerate(texts.to_pylist(), first):
+        for value in split_values(tidy(text)):
+            values.setdefault(value.casefold(), []).append(place)

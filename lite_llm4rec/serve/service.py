@@ -260,6 +260,9 @@ class Service:
         fresh = Served.load(chosen.folder, old and old.encoder, self.metrics, chosen.device)
         logged = fresh.with_vectors(catalogue_log.read_after(self.database, 0))
         fresh.apply(catalogue_log.settled(logged, fresh.lookup))
+        for name in fresh.lookup.columns:
+            if old and old.lookup.knows(name):
+                fresh.lookup.learn(name)
         warm = [Asked(fresh, list(fresh.lookup.keys[:1]), k=1), Asked(fresh, [], k=1)]
         recommend_all(warm)
         for item, why in fresh.refused.items():

@@ -195,3 +195,14 @@ def test_a_hangup_during_a_reload_loads_once_more(serving: Serving):
         assert client.portal is not None
         client.portal.call(hang_up_during_a_reload)
         assert client.get("/health/ready").status_code == 200
+
+
+def test_a_field_that_was_asked_for_is_known_when_the_new_run_comes(client: TestClient):
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    asked = {"history": ["i05"], "where": {"kind": "kind 2"}}
+    wanted = client.post("/recommend", json=asked).json()
+    first = service.served
+    assert client.post("/admin/reload").status_code == 200
+    assert service.served is not first
+    assert service.served.lookup.knows("kind") and not service.served.lookup.knows("title")
+    assert client.post("/recommend", json=asked).json() == wanted
