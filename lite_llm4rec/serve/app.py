@@ -149,7 +149,8 @@ async def _refuse_plainly(_: Request, error: Any) -> JSONResponse:
     return answer
 
 
-async def _refuse_without_database(_: Request, error: Any) -> JSONResponse:
+async def _refuse_without_database(request: Request, error: Any) -> JSONResponse:
+    request.app.state.service.metrics.refused.labels("database").inc()
     log.error("the database failed", extra={"problem": reason(error)})
     return _answer(
         Unavailable(

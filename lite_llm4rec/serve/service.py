@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from sqlalchemy import Engine, exc
@@ -31,16 +31,12 @@ from lite_llm4rec.serve.served import (
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import ping, reason
 from lite_llm4rec.serve.texts import AskedText, TextEncoder, encode_all, nearest
-
-Answer = TypeVar("Answer")
+from lite_llm4rec.serve.writer import ROLLED_BACK, Writer
 
 FOLLOW_SECONDS = 2.0  # how soon changes made through another process are seen
 EXPIRE_SECONDS = 3600.0
 PING_SECONDS = 3.0
 ENCODED_AT_ONCE = 32  # of many new items: between two parts, requests have their texts encoded
-# A row that the database does not take: nothing of its transaction is kept. After other errors, of
-# a connection that was lost while it committed, nobody knows.
-ROLLED_BACK = (exc.DataError, exc.IntegrityError, ValueError, OverflowError)
 
 
 class Service:
@@ -64,7 +60,8 @@ class Service:
     def __init__(self, settings: Settings, database: Engine, metrics: Metrics) -> None:
         self.settings, self.database, self.metrics = settings, database, metrics
         self._threads: list[ThreadPoolExecutor] = []
-        self._model, self._writes = self._thread("model"), self._thread("record")
+        self._model = self._thread("model")
+        self.writer = Writer(database, self._thread("record"))
         self.recommending: Batcher[Asked, Ranked] = self._batcher(
             "recommend", recommend_all, self._model
         )
@@ -80,7 +77,10 @@ class Service:
         )
         self.recording: Batcher[events.Recording, dict[str, Any] | events.KeyReusedError] = (
             self._batcher(
-                "record", lambda made: events.record(database, made), self._writes, ROLLED_BACK
+                "record",
+                lambda made: self.writer.call(events.record, made),
+                self.writer.thread,
+                ROLLED_BACK,
             )
         )
         self._batchers = (
@@ -104,6 +104,7 @@ class Service:
             batcher.start()
         self._tasks = [
             asyncio.create_task(self._again_and_again(FOLLOW_SECONDS, self.follow)),
+            asyncio.create_task(self._again_and_again(FOLLOW_SECONDS, self.writer.make_up)),
             asyncio.create_task(self._again_and_again(EXPIRE_SECONDS, self._expire)),
         ]
 
@@ -177,7 +178,7 @@ class Service:
 
     async def forget(self, user: str) -> int:
         """Delete all that is stored of a user, and say how many events it was."""
-        return await self._write(events.forget, self.database, user)
+        return await self.writer.write(events.forget, user)
 
     async def change(self, make: Callable[[Served], list[Change]]) -> int:
         """Log the changes that `make` finds needed, carry them out, and say how many they were.
@@ -195,7 +196,7 @@ class Service:
             made = make(served)
             if made:
                 ready = await self._with_vectors(served, made)
-                await self._write(catalogue_log.append, self.database, ready)
+                await self.writer.write(catalogue_log.append, ready)
                 await self._catch_up(served)
         return len(made)
 
@@ -249,7 +250,7 @@ class Service:
         try:
             async with asyncio.timeout(PING_SECONDS):
                 await asyncio.to_thread(ping, self.database)
-            found["database"] = "ok"
+            found["database"] = "the last write failed" if self.writer.failed else "ok"
         except Exception as error:  # whatever it is, it is what is wrong
             found["database"] = type(error).__name__
         return found
@@ -306,14 +307,9 @@ class Service:
     async def _expire(self) -> None:
         deleted, days = events.CHUNK, self.settings.keep_days
         while deleted == events.CHUNK:
-            deleted = await self._write(events.expire, self.database, days, time.time())
+            deleted = await self.writer.write(events.expire, days, time.time())
             if deleted:
                 log.info("old events deleted", extra={"events": deleted})
-
-    async def _write(self, what: Callable[..., Answer], *arguments: Any) -> Answer:
-        """Write in the one thread that does: SQLite lets others wait, and not always their turn."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._writes, what, *arguments)
 
     async def _again_and_again(self, seconds: float, what: Any) -> None:
         while True:

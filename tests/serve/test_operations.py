@@ -2,12 +2,15 @@
 
 import json
 import logging
+import time
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import Engine, text
 
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.serve import service as service_file
 from lite_llm4rec.serve.logs import set_up_logs
 from lite_llm4rec.serve.settings import check_bind, database_url, is_local, read_keys
 from tests.serve.conftest import Serving
@@ -28,6 +31,43 @@ def test_health_tells_what_is_wrong(serving: Serving):
         assert broken.json()["parts"]["database"] != "ok"
         assert broken.json()["parts"]["recommend"] == "ok"
         service.database = whole
+
+
+def test_a_write_that_fails_is_counted_and_told_until_one_succeeds(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service_file, "FOLLOW_SECONDS", 3600.0)
+    event = {"events": [{"user": "u", "item": "i05"}]}
+    with serving() as client:
+        database = client.app.state.service.database  # type: ignore[attr-defined]
+        rename(database, "events", "away")
+        assert client.post("/events", json=event).status_code == 503
+        page = client.get("/metrics").text
+        assert 'lite_llm4rec_refused_total{reason="database"} 1.0' in page
+        for _ in range(2):
+            broken = client.get("/health/ready")
+            assert broken.status_code == 503
+            assert broken.json()["parts"]["database"] == "the last write failed"
+        rename(database, "away", "events")
+        assert client.post("/events", json=event).status_code == 201
+        assert client.get("/health/ready").json()["parts"]["database"] == "ok"
+
+
+def test_a_write_is_tried_again_where_nobody_asks_for_one(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service_file, "FOLLOW_SECONDS", 0.05)
+    with serving() as client:
+        client.app.state.service.writer.failed = True  # type: ignore[attr-defined]
+        deadline = time.monotonic() + 5
+        while client.get("/health/ready").status_code != 200:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+
+def rename(database: Engine, table: str, name: str) -> None:
+    with database.begin() as connection:
+        connection.execute(text(f"ALTER TABLE {table} RENAME TO {name}"))
 
 
 def test_without_a_key_only_health_answers(serving: Serving):

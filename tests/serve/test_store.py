@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 from lite_llm4rec.serve.changes import Change, append, read_after
-from lite_llm4rec.serve.store import open_database, ping, reason
+from lite_llm4rec.serve.store import VERSION_TABLE, open_database, ping, reason, rewrite
 from lite_llm4rec.serve.tables import events, metadata
 
 
@@ -29,6 +29,16 @@ def test_a_database_is_opened_again_and_by_many_at_once(database_url: str):
         ping(engine)
         assert [change.item for change in read_after(engine, 0)] == ["a"]
         engine.dispose()
+
+
+def test_a_sign_of_life_reads_a_table(database: Engine):
+    ping(database)
+    rewrite(database)
+    with database.begin() as connection:
+        connection.execute(text(f"DROP TABLE {VERSION_TABLE}"))
+    for asked in (ping, rewrite):
+        with pytest.raises(SQLAlchemyError):
+            asked(database)
 
 
 def test_a_newer_database_is_refused(database: Engine, database_url: str):

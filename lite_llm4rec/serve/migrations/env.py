@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations on the connection that `store.migrate` brings."""
+"""Alembic's entry: runs the migrations on what `store.migrate` brings."""
 
 from alembic import context
 
@@ -7,7 +7,7 @@ from lite_llm4rec.serve.tables import metadata
 context.configure(
     connection=context.config.attributes["connection"],
     target_metadata=metadata,
-    version_table="lite_llm4rec_version",
+    version_table=context.config.attributes["version_table"],
     transactional_ddl=False,  # the caller's transaction holds all of it
 )
 context.run_migrations()
