@@ -1,5 +1,8 @@
+import sqlite3
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -9,6 +12,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 from lite_llm4rec.serve.changes import Change, append, read_after
+from lite_llm4rec.serve.events import Recording, histories, record
 from lite_llm4rec.serve.store import VERSION_TABLE, open_database, ping, reason, rewrite
 from lite_llm4rec.serve.tables import events, metadata
 
@@ -46,6 +50,19 @@ def test_a_newer_database_is_refused(database: Engine, database_url: str):
         connection.execute(text("UPDATE lite_llm4rec_version SET version_num = '9999'"))
     with pytest.raises(StoreError, match="upgrade"):
         open_database(database_url)
+
+
+def test_a_copy_made_as_the_docs_say_is_whole_and_events_come_meanwhile(tmp_path: Path):
+    database = open_database(f"sqlite:///{tmp_path / 'state.db'}")
+    record(database, [Recording([("u", "a", 1.0)], {})])
+    with database.connect() as writing:
+        writing.execute(insert(events).values(user_id="u", item_id="b", time=2.0))
+        with closing(sqlite3.connect(tmp_path / "state.db")) as backing_up:
+            backing_up.execute(f"VACUUM INTO '{tmp_path / 'copy.db'}'")
+        writing.commit()
+    copy = open_database(f"sqlite:///{tmp_path / 'copy.db'}")
+    assert histories(copy, ["u"]) == [["a"]]
+    assert histories(database, ["u"]) == [["a", "b"]]
 
 
 @pytest.mark.parametrize("url", ["nothing", "oracle+none://x", "mysql://x/y"])
