@@ -62,7 +62,25 @@ def nearest_rows(
     found, cosines : torch.Tensor
         (n, k), as `rank.top_k` gives them; k is N at most.
     """
-    scale = 1 / torch.linalg.vector_norm(vectors, dim=1).clamp_min(1e-12)
-    asked = vectors[rows] * scale[rows, None]
     itself = Seen(torch.arange(len(rows)), rows)
-    return top_k(asked, vectors, min(k, len(vectors)), itself, allowed, scale=scale)
+    return nearest_to(vectors, vectors[rows], k, itself, allowed)
+
+
+def nearest_to(
+    vectors: torch.Tensor,
+    asked: torch.Tensor,
+    k: int,
+    seen: Seen | None = None,
+    allowed: torch.Tensor | None = None,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Find what has the highest cosine to each of some vectors, as `nearest_rows` does.
+
+    Parameters
+    ----------
+    asked : torch.Tensor
+        (n, width).
+    """
+    scale, own = (
+        1 / torch.linalg.vector_norm(matrix, dim=1).clamp_min(1e-12) for matrix in (vectors, asked)
+    )
+    return top_k(asked * own[:, None], vectors, min(k, len(vectors)), seen, allowed, scale=scale)

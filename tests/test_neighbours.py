@@ -1,7 +1,7 @@
 import torch
 from torch.nn import functional
 
-from lite_llm4rec.neighbours import nearest_rows
+from lite_llm4rec.neighbours import nearest_rows, nearest_to
 
 
 def test_cosines_of_vectors_of_any_length() -> None:
@@ -18,6 +18,14 @@ def test_cosines_of_vectors_of_any_length() -> None:
             torch.tensor([expected[i] for i in items[:48]]), torch.tensor(values[:48]), atol=1e-5
         )
         assert values[:48] == sorted(values[:48], reverse=True)
+
+
+def test_of_vectors_that_are_no_rows_too() -> None:
+    vectors, asked = torch.randn(50, 8) * torch.rand(50, 1) * 10, torch.randn(3, 8)
+    found, cosines = nearest_to(vectors, asked, 4)
+    expected = functional.cosine_similarity(asked[:, None], vectors[None], dim=2).topk(4)
+    assert found.tolist() == expected.indices.tolist()
+    assert torch.allclose(cosines, expected.values, atol=1e-5)
 
 
 def test_a_vector_of_nothing_is_near_to_nothing() -> None:

@@ -9,10 +9,12 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import torch
 
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import DataError, LiteLLM4RecError
 from lite_llm4rec.item_vectors import catalogue_texts
+from lite_llm4rec.neighbours import nearest_to
 from lite_llm4rec.serve.changes import Change
 from lite_llm4rec.serve.logs import log
 from lite_llm4rec.serve.lookup import Lookup
@@ -79,6 +81,18 @@ class AskedSimilar:
     item: Any
     k: int
     by: By
+
+
+@dataclass(frozen=True)
+class AskedNear:
+    """The vector (text width,) of a text; the nearest items are asked for."""
+
+    served: "Served"
+    vector: Vectors
+    k: int
+
+
+Near = tuple[list[int], list[float]]  # items' numbers and cosines
 
 
 @dataclass
@@ -301,6 +315,22 @@ def similar_all(asked: list[AskedSimilar]) -> list[Ranked]:
         found = first.served.runtime.similar_items(items, first.k, by=first.by)
         for row, place in enumerate(places):
             answers[place] = Ranked(found.ids[row], found.titles[row], found.scores[row], "")
+    return [answers[place] for place in range(len(asked))]
+
+
+def near_all(asked: list[AskedNear]) -> list[Near]:
+    """Find what is nearest to texts that came together."""
+    groups = defaultdict(list)
+    for place, one in enumerate(asked):
+        groups[id(one.served), one.k].append(place)
+    answers: dict[int, Near] = {}
+    for places in groups.values():
+        served, k = asked[places[0]].served, asked[places[0]].k
+        vectors = served.runtime.vectors[: len(served.lookup)]  # it learns of new items first
+        texts = np.stack([asked[place].vector for place in places])
+        found, cosines = nearest_to(torch.from_numpy(vectors), torch.from_numpy(texts), k)
+        rows = zip(found.tolist(), cosines.tolist(), strict=True)
+        answers |= zip(places, rows, strict=True)
     return [answers[place] for place in range(len(asked))]
 
 

@@ -22,15 +22,18 @@ from lite_llm4rec.serve.problems import Conflict, Unavailable
 from lite_llm4rec.serve.runtime import Vectors
 from lite_llm4rec.serve.served import (
     Asked,
+    AskedNear,
     AskedSimilar,
+    Near,
     Ranked,
     Served,
+    near_all,
     recommend_all,
     similar_all,
 )
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import ping, reason
-from lite_llm4rec.serve.texts import AskedText, TextEncoder, encode_all, nearest
+from lite_llm4rec.serve.texts import AskedText, TextEncoder, encode_all
 from lite_llm4rec.serve.writer import ROLLED_BACK, Writer
 
 FOLLOW_SECONDS = 2.0  # how soon changes made through another process are seen
@@ -72,6 +75,9 @@ class Service:
         self.encoding: Batcher[AskedText, Vectors] = self._batcher(
             "encode", encode_all, self._texts
         )
+        self.searching: Batcher[AskedNear, Near] = self._batcher(
+            "search", near_all, self._thread("search")
+        )
         self.reading: Batcher[str, list[str]] = self._batcher(
             "read", lambda users: events.histories(database, users), self._thread("read")
         )
@@ -84,7 +90,8 @@ class Service:
             )
         )
         self._batchers = (
-            self.recommending, self.similar, self.encoding, self.reading, self.recording,
+            self.recommending, self.similar, self.encoding, self.searching, self.reading,
+            self.recording,
         )  # fmt: skip
         self._changing = asyncio.Lock()
         self._reloading = asyncio.Lock()
@@ -153,13 +160,11 @@ class Service:
         of_user = dict(zip(users, stored, strict=True))
         return all_asked(requests, served, of_user, known)
 
-    async def near(
-        self, served: Served, encoder: TextEncoder, text: str, k: int
-    ) -> tuple[list[int], list[float]]:
+    async def near(self, served: Served, encoder: TextEncoder, text: str, k: int) -> Near:
         """Find the items whose text is nearest to `text`: their numbers and cosines."""
         (vector,) = await self.encoding.ask(AskedText(encoder, text))
-        found = served.runtime.vectors[: len(served.lookup)]  # it learns of new items first
-        return await asyncio.to_thread(nearest, vector, found, k)
+        (found,) = await self.searching.ask(AskedNear(served, vector, k))
+        return found
 
     async def record(self, recording: events.Recording) -> dict[str, Any]:
         """Record events; when this returns, they are on the disk.

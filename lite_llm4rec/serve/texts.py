@@ -5,8 +5,6 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from lite_llm4rec.preset import TextConfig
 from lite_llm4rec.serve.metrics import Metrics
 from lite_llm4rec.serve.runtime import Runtime, Vectors
@@ -100,12 +98,3 @@ def encoder_for(runtime: Runtime, old: TextEncoder | None, metrics: Metrics) -> 
     if old is not None and tuned is None and not old.tuned and old.config == config:
         return old
     return TextEncoder(config, tuned, metrics)
-
-
-def nearest(vector: Vectors, vectors: Vectors, k: int) -> tuple[list[int], list[float]]:
-    """Find the rows of `vectors` (N, width) with the highest cosine to `vector` (width,)."""
-    lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(vector)
-    cosines = vectors @ vector / np.maximum(lengths, 1e-12)
-    best = np.argpartition(-cosines, min(k, len(cosines) - 1))[:k]
-    best = best[np.argsort(-cosines[best], kind="stable")]
-    return best.tolist(), cosines[best].tolist()

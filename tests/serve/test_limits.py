@@ -1,7 +1,9 @@
 """Whatever comes in, what goes out is a clear refusal."""
 
 import json
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ from fastapi.testclient import TestClient
 from pydantic import BaseModel, ValidationError
 
 from lite_llm4rec.serve import middleware
+from lite_llm4rec.serve import service as service_file
 from lite_llm4rec.serve.schemas import (
     AddItems,
     BatchRequest,
@@ -17,6 +20,7 @@ from lite_llm4rec.serve.schemas import (
     RecordEvents,
     RetireItems,
 )
+from lite_llm4rec.serve.served import near_all
 from lite_llm4rec.serve.settings import MAX_BATCH_IDS, MAX_BODY_BYTES, MAX_HISTORY, read_keys
 from tests.serve.conftest import Serving
 
@@ -217,6 +221,29 @@ def test_too_slow_an_answer_says_when_to_come_back(serving: Serving):
         served.runtime.recommend = recommend
         time.sleep(0.5)
         assert client.post("/recommend", json={"history": ["i05"]}).status_code == 200
+
+
+def test_searches_wait_in_a_queue_and_not_for_ever(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch
+):
+    go_on, calls = threading.Event(), []
+
+    def held(asked: list[Any]) -> list[Any]:
+        calls.append(len(asked))
+        assert go_on.wait(20)
+        return near_all(asked)
+
+    monkeypatch.setattr(service_file, "near_all", held)
+    search = {"text": "Thing i07", "by": "text", "k": 3}
+    with serving(timeout=1.0, queue=2) as client, ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(client.get, "/search", params=search) for _ in range(4)]
+        refused = [one.result() for one in asking]
+        assert {one.status_code for one in refused} <= {429, 503}
+        assert all("retry-after" in one.headers for one in refused)
+        assert len(calls) == 1  # one search at a time
+        go_on.set()
+        assert len(client.get("/search", params=search).json()["items"]) == 3
+        assert 'stage="search"' in client.get("/metrics").text
 
 
 def test_a_fault_of_ours_is_told_without_its_insides(serving: Serving):
