@@ -18,7 +18,6 @@ from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.times import seconds_per_unit
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.serve.settings import MAX_HISTORY, MAX_ID_LENGTH, PLAIN
-from lite_llm4rec.serve.store import is_sqlite
 from lite_llm4rec.serve.tables import answers, events
 
 KEY_DAYS = 30.0  # how long a repeated request is known
@@ -94,11 +93,7 @@ def histories(engine: Engine, users: list[str], limit: int = MAX_HISTORY) -> lis
 def forget(engine: Engine, user: str) -> int:
     """Delete all of a user's events; return how many there were."""
     with engine.begin() as connection:
-        deleted = connection.execute(delete(events).where(events.c.user_id == user)).rowcount
-    if is_sqlite(engine):
-        with engine.connect() as connection:  # the log of old pages goes too
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    return deleted
+        return connection.execute(delete(events).where(events.c.user_id == user)).rowcount
 
 
 def expire(engine: Engine, keep_days: float | None, now: float) -> int:

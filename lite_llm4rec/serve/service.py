@@ -183,7 +183,7 @@ class Service:
 
     async def forget(self, user: str) -> int:
         """Delete all that is stored of a user, and say how many events it was."""
-        return await self.writer.write(events.forget, user)
+        return await self.writer.delete(events.forget, user)
 
     async def change(self, make: Callable[[Served], list[Change]]) -> int:
         """Log the changes that `make` finds needed, carry them out, and say how many they were.
@@ -312,7 +312,7 @@ class Service:
     async def _expire(self) -> None:
         deleted, days = events.CHUNK, self.settings.keep_days
         while deleted == events.CHUNK:
-            deleted = await self.writer.write(events.expire, days, time.time())
+            deleted = await self.writer.delete(events.expire, days, time.time())
             if deleted:
                 log.info("old events deleted", extra={"events": deleted})
 

@@ -15,6 +15,7 @@ from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 # unlinked.
 PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "secure_delete=ON")
 BUSY_SECONDS = 10
+CLEAR_MILLISECONDS = 100
 POSTGRES: dict[str, Any] = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,  # milliseconds after which a silent connection is given up
@@ -91,6 +92,22 @@ def rewrite(engine: Engine) -> None:
     """Write a row as it is, to see whether the database takes any."""
     with engine.begin() as connection:
         connection.execute(text(f"UPDATE {VERSION_TABLE} SET version_num = version_num"))
+
+
+def clear_log(engine: Engine) -> bool:
+    """Empty SQLite's log of old pages; False where somebody still reads them.
+
+    Who writes waits for as long as this waits for readers: so not for long.
+    """
+    if not is_sqlite(engine):
+        return True
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={CLEAR_MILLISECONDS}")
+        try:
+            found = connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)").one()
+        finally:
+            connection.exec_driver_sql(f"PRAGMA busy_timeout={1000 * BUSY_SECONDS}")
+    return not found.busy
 
 
 def reason(error: SQLAlchemyError) -> str:

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Engine, exc
 
-from lite_llm4rec.serve.store import rewrite
+from lite_llm4rec.serve.store import clear_log, rewrite
 
 Answer = TypeVar("Answer")
 
@@ -33,11 +33,17 @@ class Writer:
 
     def __init__(self, database: Engine, thread: ThreadPoolExecutor) -> None:
         self.database, self.thread, self.failed = database, thread, False
+        self._cleared = False  # what was deleted before the start may be in the log, too
 
     async def write(self, what: Callable[..., Answer], *arguments: Any) -> Answer:
         """Call `what` with the database and `arguments` in the thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.thread, self.call, what, *arguments)
+        return await self._in_thread(self.call, what, *arguments)
+
+    async def delete(self, what: Callable[..., Answer], *arguments: Any) -> Answer:
+        """`write` what deletes; what SQLite keeps of it goes too, once nobody reads it."""
+        answer = await self.write(what, *arguments)
+        await self._in_thread(self._clear)
+        return answer
 
     def call(self, what: Callable[..., Answer], *arguments: Any) -> Answer:
         """Call `what`, already in the thread, and note whether the database took it."""
@@ -50,9 +56,18 @@ class Writer:
         return answer
 
     async def make_up(self) -> None:
-        """See whether a database that did not take the last write takes one now.
+        """Do again what did not succeed.
 
-        Nobody else may ask: requests go elsewhere while this service is not ready.
+        Of writes a small one is tried: while this service is not ready, requests go elsewhere.
         """
         if self.failed:
             await self.write(rewrite)
+        if not self._cleared:
+            await self._in_thread(self._clear)
+
+    async def _in_thread(self, call: Callable[..., Answer], *arguments: Any) -> Answer:
+        return await asyncio.get_running_loop().run_in_executor(self.thread, call, *arguments)
+
+    def _clear(self) -> None:
+        self._cleared = False
+        self._cleared = clear_log(self.database)

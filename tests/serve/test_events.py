@@ -20,6 +20,7 @@ from lite_llm4rec.serve.events import (
     import_interactions,
     record,
 )
+from lite_llm4rec.serve.store import clear_log, open_database
 from lite_llm4rec.serve.tables import answers, events
 from tests.conftest import ring_tables
 
@@ -82,13 +83,18 @@ def test_a_user_is_forgotten_and_the_others_are_not(database: Engine):
 
 
 def test_what_is_forgotten_is_no_more_in_sqlites_files(tmp_path: Path):
-    from lite_llm4rec.serve.store import open_database
-
     database = open_database(f"sqlite:///{tmp_path / 'state.db'}")
     record(database, [one("somebody-secret", "a", 1.0), one("v", "b", 1.0)])
     files = [tmp_path / name for name in ("state.db", "state.db-wal")]
     assert any(b"somebody-secret" in file.read_bytes() for file in files)
     forget(database, "somebody-secret")
+    with database.connect() as reading:
+        reading.exec_driver_sql("BEGIN")
+        reading.execute(select(answers)).all()
+        started = time.monotonic()
+        assert not clear_log(database)
+        assert time.monotonic() - started < 3
+    assert clear_log(database)
     assert not any(b"somebody-secret" in file.read_bytes() for file in files if file.exists())
     assert histories(database, ["v"]) == [["b"]]
 

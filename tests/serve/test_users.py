@@ -1,10 +1,14 @@
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
+import pytest
 from fastapi.testclient import TestClient
 
 from lite_llm4rec.lists import EMPTY_HISTORY
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.serve import service as service_file
 from tests.serve.conftest import Serving
 
 
@@ -67,6 +71,31 @@ def test_a_users_data_are_deleted(client: TestClient):
     assert client.delete("/users/a/b%20c").json() == {"events": 1}
     assert client.delete("/users/a/b%20c").json() == {"events": 0}
     assert client.get("/users/v").json() == {"history": ["i05"]}
+
+
+def test_who_reads_the_database_holds_up_no_writes_and_a_deletion_is_carried_through(
+    serving: Serving, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(service_file, "FOLLOW_SECONDS", 0.05)
+    files = [tmp_path / name for name in ("state.db", "state.db-wal")]
+
+    def kept() -> bool:
+        return any(b"somebody-secret" in file.read_bytes() for file in files if file.exists())
+
+    with serving() as client:
+        record(client, {"user": "somebody-secret", "item": "i05"})
+        with closing(sqlite3.connect(files[0], isolation_level=None)) as reading:
+            reading.execute("BEGIN")
+            reading.execute("SELECT * FROM events").fetchall()
+            started = time.monotonic()
+            assert client.delete("/users/somebody-secret").json() == {"events": 1}
+            assert record(client, {"user": "v", "item": "i05"}).status_code == 201
+            assert time.monotonic() - started < 5
+            assert kept()
+        deadline = time.monotonic() + 10
+        while kept() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert not kept()
 
 
 def test_times_far_ahead_are_refused_and_old_events_expire(serving: Serving):
