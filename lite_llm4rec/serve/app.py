@@ -16,6 +16,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 
 from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.serve.importing import check_keep_days
 from lite_llm4rec.serve.logs import log
 from lite_llm4rec.serve.metrics import Metrics
 from lite_llm4rec.serve.middleware import Gate, problem_body
@@ -38,10 +39,11 @@ def create_app(settings: Settings) -> FastAPI:
     Raises
     ------
     ConfigError, StoreError
-        When the database cannot be opened.
+        When the database cannot be opened, or --keep-days would delete everything.
     """
     service_metrics = Metrics()
     database = open_database(settings.database)
+    check_keep_days(database, settings.keep_days)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

@@ -2,27 +2,20 @@
 
 import hashlib
 import json
-import re
 import time
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import numpy.typing as npt
-import pyarrow as pa
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from lite_llm4rec.data.interactions import Interactions
-from lite_llm4rec.data.times import seconds_per_unit
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.serve.settings import MAX_HISTORY, MAX_ID_LENGTH, PLAIN
+from lite_llm4rec.serve.settings import MAX_HISTORY
 from lite_llm4rec.serve.tables import answers, events
 
 KEY_DAYS = 30.0  # how long a repeated request is known
 DAY = 86_400.0
-CHUNK = 20_000  # rows written or deleted at once
+CHUNK = 20_000  # rows deleted at once
 
 CLIENT, FILE = "client:", "file:"  # whose key it is: a client cannot use up a file's
 
@@ -67,7 +60,7 @@ def record(engine: Engine, recordings: list[Recording]) -> list[dict[str, Any] |
     rows: list[dict[str, Any]] = []
     with engine.begin() as connection:
         for one in recordings:
-            answer = _known_answer(connection, one) if one.key else None
+            answer = take_key(connection, one) if one.key else None
             if answer is None:
                 rows += [_row(*entry) for entry in one.events]
             found.append(one.answer if answer is None else answer)
@@ -113,98 +106,7 @@ def expire(engine: Engine, keep_days: float | None, now: float) -> int:
         return connection.execute(delete(events).where(events.c.number.in_(old))).rowcount
 
 
-def import_interactions(
-    engine: Engine,
-    path: Path,
-    columns: dict[str, str | None],
-    keep_days: float | None,
-    tell: Callable[[int], None] = lambda rows: None,
-    known: pa.Array | None = None,
-) -> int:
-    """Record a table of interactions, those of its rows that were not recorded before.
-
-    `known` are the catalogue's ids, which tell a log's several item columns apart.
-
-    Returns
-    -------
-    int
-        How many events were recorded; 0 when this very file was before.
-
-    Raises
-    ------
-    DataError
-        When the table cannot be read, or is to be kept by days and has no times.
-    """
-    with path.open("rb") if path.is_file() else _missing(path) as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    log = Interactions.from_table(
-        path, user=columns["user"], item=columns["item"], time=columns["time"], known=known
-    )
-    if keep_days is not None and log.time == "order":
-        raise DataError(
-            f"{path}: its time column is only a position, so that nothing has an age.",
-            "Give a column of times, or leave --keep-days out.",
-        )
-    seconds = log.times if log.time == "order" else log.times / seconds_per_unit(log.times)
-    whole = Recording([], {"recorded": len(log)}, FILE + found, found)
-    with engine.begin() as connection:
-        if _known_answer(connection, whole) is not None:
-            return 0
-        last = connection.scalar(select(func.max(events.c.number)))
-        recorded = 0
-        for rows in _chunks(log, seconds):
-            fresh = rows if last is None else _unknown(connection, rows, last)
-            if fresh:
-                connection.execute(insert(events), fresh)
-            recorded += len(fresh)
-            tell(len(rows))
-    return recorded
-
-
-def _unknown(connection: Connection, rows: list[dict[str, Any]], last: int) -> list[dict[str, Any]]:
-    """Keep the rows of which there is no event up to number `last`."""
-    users = {row["user_id"] for row in rows}
-    mine = select(events.c.user_id, events.c.item_id, events.c.time)
-    stored = mine.where(events.c.user_id.in_(users), events.c.number <= last)
-    known = {tuple(row) for row in connection.execute(stored)}
-    return [row for row in rows if tuple(row.values()) not in known]
-
-
-def _missing(path: Path) -> Any:
-    raise DataError(f"No such file: {path}", "Check the path.")
-
-
-def _chunks(log: Interactions, seconds: npt.NDArray[Any]) -> Iterator[list[dict[str, Any]]]:
-    users = [_short(value) for value in log.user_ids.to_pylist()]
-    items = [_short(value) for value in log.item_ids.to_pylist()]
-    for start in range(0, len(log), CHUNK):
-        part = slice(start, start + CHUNK)
-        yield [
-            _row(users[user], items[item], float(at))
-            for user, item, at in zip(
-                log.users[part].tolist(),
-                log.items[part].tolist(),
-                seconds[part].tolist(),
-                strict=True,
-            )
-        ]
-
-
-def _short(value: Any) -> str:
-    text = str(value)
-    if not 0 < len(text) <= MAX_ID_LENGTH or not re.fullmatch(PLAIN, text):
-        raise DataError(
-            f"The id {text[:40]!r} is empty, over {MAX_ID_LENGTH} characters or has control ones.",
-            "Give it another id.",
-        )
-    return text
-
-
-def _row(user: str, item: str, at: float) -> dict[str, Any]:
-    return {"user_id": user, "item_id": item, "time": at}
-
-
-def _known_answer(connection: Connection, one: Recording) -> dict[str, Any] | KeyReusedError | None:
+def take_key(connection: Connection, one: Recording) -> dict[str, Any] | KeyReusedError | None:
     """Take the key if it is free; else give what was answered when it was taken.
 
     Another process that holds the key in an open transaction is waited for.
@@ -227,3 +129,7 @@ def _known_answer(connection: Connection, one: Recording) -> dict[str, Any] | Ke
         )
     answer: dict[str, Any] = json.loads(known.answer)
     return answer
+
+
+def _row(user: str, item: str, at: float) -> dict[str, Any]:
+    return {"user_id": user, "item_id": item, "time": at}

@@ -7,8 +7,8 @@ from pathlib import Path
 import uvicorn
 
 from lite_llm4rec.errors import ConfigError, StoreError
-from lite_llm4rec.serve import events
 from lite_llm4rec.serve.app import create_app
+from lite_llm4rec.serve.importing import import_interactions
 from lite_llm4rec.serve.logs import log, set_up_logs
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import open_database
@@ -76,8 +76,6 @@ def bind(host: str, port: int) -> socket.socket:
 def _import(settings: Settings, path: Path, columns: dict[str, str | None]) -> None:
     database = open_database(settings.database)
     catalogue, _, _ = read_catalogue(settings.folder)
-    rows = events.import_interactions(
-        database, path, columns, settings.keep_days, known=catalogue.ids
-    )
+    rows = import_interactions(database, path, columns, settings.keep_days, catalogue.ids)
     database.dispose()
     log.info("interactions recorded", extra={"file": str(path), "events": rows})

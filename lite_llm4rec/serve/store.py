@@ -5,6 +5,8 @@ from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
@@ -66,6 +68,11 @@ def migrate(engine: Engine) -> None:
     single = create_engine(
         engine.url, poolclass=NullPool, connect_args=_arguments(engine.url), hide_parameters=True
     )
+    with single.connect() as connection:  # mostly nothing is to be done, and nobody waited for
+        options = {"version_table": VERSION_TABLE}
+        found = MigrationContext.configure(connection, opts=options).get_current_revision()
+    if found == ScriptDirectory.from_config(config).get_current_head():
+        return
     if is_sqlite(engine):
         # pysqlite begins no transaction for CREATE TABLE by itself.
         event.listen(single, "connect", lambda raw, _: setattr(raw, "isolation_level", None))

@@ -4,12 +4,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet
 import pytest
 from sqlalchemy import Engine, func, select
 
-from lite_llm4rec.errors import DataError
 from lite_llm4rec.serve.events import (
     DAY,
     KeyReusedError,
@@ -17,14 +14,10 @@ from lite_llm4rec.serve.events import (
     expire,
     forget,
     histories,
-    import_interactions,
     record,
 )
 from lite_llm4rec.serve.store import clear_log, open_database
 from lite_llm4rec.serve.tables import answers, events
-from tests.conftest import ring_tables
-
-COLUMNS = dict.fromkeys(["user", "item", "time"])
 
 
 def one(user: str, item: str, at: float, key: str = "", sha: str = "same") -> Recording:
@@ -110,74 +103,3 @@ def test_events_expire_with_age_and_keys_after_a_month(database: Engine):
     expire(database, None, now + 31 * DAY)
     with database.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(answers)) == 0
-
-
-def test_a_table_is_imported_once_and_stays_deleted(database: Engine, tmp_path: Path):
-    log, _ = ring_tables(50, 20, 6, seed=0)
-    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
-    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, None) == 300
-    (found,) = histories(database, ["7"])
-    rows = log.filter(pa.compute.equal(log["user_id"], 7))
-    assert found == rows["item_id"].to_pylist()
-    assert forget(database, "7") == 6
-    expire(database, None, time.time() + 365 * DAY)
-    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, None) == 0
-    assert stored(database) == 294
-
-
-def test_of_several_item_columns_the_one_that_the_catalogue_knows(database: Engine, tmp_path: Path):
-    log = pa.table(
-        {"user_id": ["u", "u"], "asin": ["A1", "A2"], "parent_asin": ["P1", "P2"], "time": [1, 2]}
-    )
-    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
-    known = pa.array(["P2", "P1"])
-    import_interactions(database, tmp_path / "log.parquet", COLUMNS, None, known=known)
-    assert histories(database, ["u"]) == [["P1", "P2"]]
-
-
-def test_times_in_milliseconds_are_recorded_as_seconds(database: Engine, tmp_path: Path):
-    now = int(time.time())
-    ages = [100, 8, 1]
-    log = pa.table(
-        {
-            "user_id": ["u"] * 3,
-            "item_id": [f"d{days}" for days in ages],
-            "timestamp": [1000 * int(now - days * DAY) for days in ages],
-        }
-    )
-    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
-    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, 30.0) == 3
-    record(database, [one("u", "now", now)])
-    assert histories(database, ["u"]) == [["d100", "d8", "d1", "now"]]
-    assert expire(database, 30.0, now) == 1
-
-
-def test_of_a_table_that_has_grown_only_what_is_new_is_recorded(database: Engine, tmp_path: Path):
-    log, _ = ring_tables(50, 20, 6, seed=0)
-    pyarrow.parquet.write_table(log.slice(0, 200), tmp_path / "log.parquet")
-    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, None) == 200
-    record(database, [one("7", "now", 1_800_000_000.0)])
-    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
-    assert import_interactions(database, tmp_path / "log.parquet", COLUMNS, None) == 100
-    rows = log.filter(pa.compute.equal(log["user_id"], 7))
-    assert histories(database, ["7"]) == [[*rows["item_id"].to_pylist(), "now"]]
-
-
-def test_an_import_that_fails_records_nothing(database: Engine, tmp_path: Path):
-    long = "x" * 300
-    table = pa.table({"user_id": [1, 2], "item_id": ["a", long], "timestamp": [10, 20]})
-    pyarrow.parquet.write_table(table, tmp_path / "log.parquet")
-    with pytest.raises(DataError, match="256"):
-        import_interactions(database, tmp_path / "log.parquet", COLUMNS, None)
-    assert stored(database) == 0
-    broken = pa.table({"user_id": ["a\n"], "item_id": ["a"], "timestamp": [10]})
-    pyarrow.parquet.write_table(broken, tmp_path / "broken.parquet")
-    with pytest.raises(DataError, match="control"):
-        import_interactions(database, tmp_path / "broken.parquet", COLUMNS, None)
-    with pytest.raises(DataError, match="No such file"):
-        import_interactions(database, tmp_path / "none.parquet", COLUMNS, None)
-    positions = pa.table({"user_id": [1, 1], "item_id": ["a", "b"], "timestamp": [0, 1]})
-    pyarrow.parquet.write_table(positions, tmp_path / "positions.parquet")
-    with pytest.raises(DataError, match="age"):
-        import_interactions(database, tmp_path / "positions.parquet", COLUMNS, 7.0)
-    assert import_interactions(database, tmp_path / "positions.parquet", COLUMNS, None) == 2

@@ -1,5 +1,6 @@
 import sqlite3
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -33,6 +34,16 @@ def test_a_database_is_opened_again_and_by_many_at_once(database_url: str):
         ping(engine)
         assert [change.item for change in read_after(engine, 0)] == ["a"]
         engine.dispose()
+
+
+def test_a_database_of_today_is_opened_while_somebody_writes(tmp_path: Path):
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    ping(open_database(url))
+    with closing(sqlite3.connect(tmp_path / "state.db", isolation_level=None)) as writing:
+        writing.execute("BEGIN IMMEDIATE")
+        started = time.monotonic()
+        ping(open_database(url))
+        assert time.monotonic() - started < 5
 
 
 def test_a_sign_of_life_reads_a_table(database: Engine):

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.lists import EMPTY_HISTORY
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.serve import service as service_file
@@ -110,3 +111,5 @@ def test_times_far_ahead_are_refused_and_old_events_expire(serving: Serving):
         while len(client.get("/users/u").json()["history"]) == 3 and time.monotonic() < deadline:
             time.sleep(0.02)
         assert client.get("/users/u").json() == {"history": ["i02", "i01"]}
+    with pytest.raises(ConfigError, match="every event"), serving(keep_days=0.0):
+        pass
