@@ -15,6 +15,7 @@ from lite_llm4rec.serve.store import open_database
 from lite_llm4rec.store import read_catalogue, read_config
 
 CONNECTIONS = 2048
+OTHER_FILES = 128  # of the database, the log and the libraries
 
 
 def run_service(
@@ -41,7 +42,7 @@ def run_service(
             app,
             log_config=None,
             access_log=False,
-            limit_concurrency=CONNECTIONS,
+            limit_concurrency=connections(),
             timeout_graceful_shutdown=round(settings.grace),
             server_header=False,
         )
@@ -50,6 +51,20 @@ def run_service(
         server.run([link])
     if not server.started:
         raise StoreError(f"{settings.folder} could not be served.", "The log says why.")
+
+
+def connections() -> int:
+    """Tell how many connections fit into the limit of open files, after raising it as needed."""
+    try:
+        import resource
+    except ModuleNotFoundError:  # Windows has no such limit
+        return CONNECTIONS
+    wanted, endless = CONNECTIONS + OTHER_FILES, resource.RLIM_INFINITY
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != endless and soft < wanted:
+        wanted = wanted if hard == endless else min(wanted, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    return max(1, wanted - OTHER_FILES)
 
 
 def bind(host: str, port: int) -> socket.socket:
