@@ -222,6 +222,8 @@ class Service:
         ------
         StoreError
             When it cannot be used; the old one goes on.
+        SQLAlchemyError
+            When the database fails; likewise.
         Conflict
             When a reload is under way and is not waited for.
         """
@@ -230,9 +232,12 @@ class Service:
         async with self._reloading:
             try:
                 fresh = await asyncio.to_thread(self._load)
-            except LiteLLM4RecError as error:
+                async with self._changing:
+                    await self._catch_up(fresh)
+                    self.served = fresh
+            except (LiteLLM4RecError, exc.SQLAlchemyError) as error:
                 self.metrics.reloads.labels("failed").inc()
-                log.error("reload failed", extra={"problem": str(error)})
+                log.error("reload failed", extra={"problem": reason(error)})
                 raise
             except Exception as error:  # what a damaged folder can lead to cannot all be foreseen
                 self.metrics.reloads.labels("failed").inc()
@@ -241,9 +246,6 @@ class Service:
                     f"{self.settings.folder} cannot be used: {type(error).__name__}: {error}",
                     "The run that was served goes on; look at the folder.",
                 ) from error
-            async with self._changing:
-                await self._catch_up(fresh)
-                self.served = fresh
         self._show_catalogue()
         self.metrics.reloads.labels("done").inc()
         log.info("reloaded", extra={"run": str(fresh.folder), "items": len(fresh.lookup)})

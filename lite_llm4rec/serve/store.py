@@ -9,7 +9,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy import Engine, NullPool, create_engine, event, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from lite_llm4rec.errors import ConfigError, MissingExtraError, StoreError
 
@@ -117,7 +117,7 @@ def clear_log(engine: Engine) -> bool:
     return not found.busy
 
 
-def reason(error: SQLAlchemyError) -> str:
+def reason(error: Exception) -> str:
     """Say what went wrong, for a log: the first line, as PostgreSQL's next ones show the row."""
     return str(error).split("\n", 1)[0]
 

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,11 @@ import numpy as np
 import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy.exc import OperationalError
 
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.serve import changes
+from lite_llm4rec.serve import service as service_file
 from lite_llm4rec.serve.app import _reload_at
 from lite_llm4rec.serve.changes import Change
 from lite_llm4rec.serve.metrics import Metrics
@@ -145,6 +149,32 @@ def test_an_unforeseen_fault_of_a_folder_is_told_and_counted(
         assert "cannot be used: KeyError: 'backbone'" in refused.json()["detail"]
         assert 'reloads_total{result="failed"} 1.0' in client.get("/metrics").text
         assert first_ids(client) == before
+
+
+@pytest.mark.parametrize("when", [1, 2], ids=["while it loads", "while it catches up"])
+def test_a_database_that_is_away_is_not_the_folders_fault(
+    serving: Serving, monkeypatch: pytest.MonkeyPatch, when: int
+):
+    read_after, calls = changes.read_after, []
+
+    def away(*given: Any) -> Any:
+        calls.append(given)
+        if len(calls) == when:
+            raise OperationalError("SELECT", None, Exception("the server is gone"))
+        return read_after(*given)
+
+    monkeypatch.setattr(service_file, "FOLLOW_SECONDS", 3600.0)
+    with serving() as client:
+        time.sleep(0.2)  # the first look at the log is over
+        before = client.app.state.service.served  # type: ignore[attr-defined]
+        with monkeypatch.context() as patch:
+            patch.setattr(changes, "read_after", away)
+            refused = client.post("/admin/reload")
+        assert refused.status_code == 503 and "retry-after" in refused.headers
+        assert "database" in refused.json()["detail"]
+        assert 'reloads_total{result="failed"} 1.0' in client.get("/metrics").text
+        assert client.app.state.service.served is before  # type: ignore[attr-defined]
+        assert client.post("/admin/reload").status_code == 200
 
 
 def test_what_was_refused_first_may_be_taken_later_in_any_order(run_folder: Path):
