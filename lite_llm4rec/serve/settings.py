@@ -94,7 +94,7 @@ def read_keys(lines: str) -> frozenset[str]:
     Raises
     ------
     ConfigError
-        When a key is too short to be secret.
+        When a key is too short to be secret, or holds what no header carries as it is.
     """
     plain = [line.partition("#")[0] for line in lines.splitlines()]
     keys = [key for line in plain for key in re.split(r"[\s,]+", line) if key]
@@ -102,6 +102,11 @@ def read_keys(lines: str) -> frozenset[str]:
         raise ConfigError(
             "An API key is shorter than 16 characters.",
             'Make one: python -c "import secrets; print(secrets.token_urlsafe(32))"',
+        )
+    if any(not re.fullmatch(r"[!-~]+", key) for key in keys):
+        raise ConfigError(
+            "An API key holds other characters than ASCII's letters, digits and signs.",
+            "Clients would send them in several ways, and none be let in: make another key.",
         )
     return frozenset(map(digest, keys))
 

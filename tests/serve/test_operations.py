@@ -92,6 +92,11 @@ def test_keys_are_read_with_comments_and_short_ones_refused():
     assert len(two) == 2 and not any(KEY in key for key in two)
     with pytest.raises(ConfigError, match="16"):
         read_keys("short")
+    for key in ("schlüssel-von-guter-länge", "a-key-of-enough\x00length", "ключ-достаточной-длины"):
+        with pytest.raises(ConfigError, match="ASCII") as refused:
+            read_keys(f"{KEY}\n{key}")
+        assert key not in str(refused.value)
+    assert len(read_keys('every-sign:!"$%&()*+/;<=>?@[]^_`{|}~')) == 1
 
 
 def test_nothing_is_open_to_the_network_by_accident():

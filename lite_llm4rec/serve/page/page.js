@@ -10,7 +10,7 @@ const state = { history: [], chosen: null, added: null, info: null, turn: 0, sea
 async function ask(path, body) {
   const headers = { "Content-Type": "application/json" };
   const key = sessionStorage.getItem("key");
-  if (key) headers.Authorization = `Bearer ${encodeURI(key)}`; // a key with other letters is wrong
+  if (key) headers.Authorization = `Bearer ${key}`;
   const options = body === undefined ? {} : { method: "POST", body: JSON.stringify(body) };
   let answer;
   try {
@@ -287,9 +287,13 @@ const start = told(async () => {
 
 byId("key").addEventListener("submit", (event) => {
   event.preventDefault();
-  sessionStorage.setItem("key", byId("key-field").value);
-  byId("key").hidden = true;
-  start();
+  told(async () => {
+    const key = byId("key-field").value.trim();
+    if (!/^[!-~]+$/.test(key)) throw new Error("A key holds ASCII's letters, digits and signs alone.");
+    sessionStorage.setItem("key", key);
+    byId("key").hidden = true;
+    start();
+  })();
 });
 byId("clear").addEventListener("click", () => {
   state.history = [];
