@@ -312,6 +312,9 @@ class Info(BaseModel):
     items: int
     retired: int
     added: int = Field(description="Items that were added while it was served.")
+    ids: Literal["number", "text"] = Field(
+        description="What ids are; numbers beyond 2⁵³ are written as text, and may all come as it."
+    )
     fields: list[str] = Field(description="The text fields of items, the title first.")
     reads_text: bool = Field(description="Whether histories may hold texts.")
     takes_items: bool = Field(description="Whether items can be added.")

@@ -51,6 +51,7 @@ def test_a_new_item_ranks_at_once_and_after_a_restart(serving: Serving, expected
             "training_interactions": 0,
         }  # fmt: skip
         assert client.get("/info").json()["added"] == 1
+        assert client.get("/info").json()["ids"] == "text"
         (first, *_) = client.get("/search", params={"text": "Thing i07"}).json()["items"]
         assert first["id"] == "i07"
         where = {"history": ["i01"], "where": {"kind": "Kind 9"}}
@@ -135,6 +136,7 @@ def test_numbers_that_javascript_would_round_go_out_as_text(serving: Serving, tm
     with serving(folder=run.save(tmp_path / "large")) as client:
         first = client.get("/items", params={"limit": 1}).json()["items"][0]["id"]
         assert first == "9007199254740993"
+        assert client.get("/info").json()["ids"] == "number"
         found = client.post("/recommend", json={"history": [first], "k": 2})
         assert found.status_code == 200 and found.json()["note"] == ""
 

@@ -3,7 +3,10 @@
 
 const LENGTH = 12;
 const byId = (id) => document.getElementById(id);
-const state = { history: [], chosen: null, added: null, info: null, turn: 0, searchTurn: 0 };
+// The item that is shown, and the one that was asked for last, which may be on its way.
+const state = {
+  history: [], chosen: null, asked: null, added: null, info: null, turn: 0, searchTurn: 0,
+};
 
 // ---------------------------------------------------------------- the API
 
@@ -20,7 +23,10 @@ async function ask(path, body) {
   }
   const found = await answer.json().catch(() => ({}));
   if (answer.status === 401) byId("key").hidden = false;
-  if (!answer.ok) throw new Error([found.detail, found.remedy].filter(Boolean).join(" "));
+  if (!answer.ok) {
+    const said = [found.detail, found.remedy].filter(Boolean).join(" ");
+    throw new Error(said || `HTTP ${answer.status}`); // a proxy says it in other words than ours
+  }
   return found;
 }
 
@@ -60,11 +66,11 @@ const recommend = told(async () => {
   showList(found.items);
   await showLanding(request, turn);
   if (turn !== state.turn) return;
-  if (state.chosen && found.items.some((item) => item.id === state.chosen.id)) {
-    await showItem(state.chosen, false);
+  if (state.asked && found.items.some((item) => item.id === state.asked.id)) {
+    await showItem(state.asked, false);
   } else {
     byId("item").hidden = true;
-    state.chosen = null;
+    state.chosen = state.asked = null;
   }
 });
 
@@ -74,7 +80,7 @@ function showList(items) {
   byId("list").replaceChildren(...items.map((item) => {
     const row = document.createElement("li");
     const button = element("button", "", { type: "button", "aria-pressed": "false" });
-    if (state.added === item.id) button.classList.add("own");
+    if (state.added === String(item.id)) button.classList.add("own");
     const bar = element("span", "", { class: "bar", "aria-hidden": "true" });
     bar.style.width = `${high > low ? 4 + 96 * (item.score - low) / (high - low) : 100}%`;
     button.append(element("span", item.title, { class: "title" }),
@@ -91,7 +97,7 @@ async function showLanding(request, turn) {
   if (state.added === null) return;
   const whole = await ask("recommend", { ...request, k: Math.min(1000, state.info.items) });
   if (turn !== state.turn) return;
-  const place = whole.items.findIndex((item) => item.id === state.added);
+  const place = whole.items.findIndex((item) => String(item.id) === state.added);
   byId("landed").textContent = place < 0
     ? `Your item is not among the first ${whole.items.length}.`
     : `Your item stands at place ${place + 1} of ${state.info.items.toLocaleString()}.`;
@@ -102,19 +108,13 @@ async function showLanding(request, turn) {
 const choose = told((item) => showItem(item, true));
 
 async function showItem(item, focus) {
+  state.asked = item;
+  const [whole, text, behaviour, why] = await answersOf(item);
+  if (state.asked !== item) return;
   state.chosen = item;
   for (const button of byId("list").querySelectorAll("button")) {
     button.setAttribute("aria-pressed", String(button.dataset.id === String(item.id)));
   }
-  const id = encodeURIComponent(item.id);
-  const history = state.history.map((one) => one.id);
-  const [whole, text, behaviour, why] = await Promise.all([
-    ask(`items/${id}`),
-    state.info.reads_text ? ask(`similar?item=${id}&by=text&k=8`) : { items: [] },
-    ask(`similar?item=${id}&by=behaviour&k=8`),
-    history.length ? ask("explain", { history, item: item.id }) : { parts: [] },
-  ]);
-  if (state.chosen !== item) return;
   byId("item-title").textContent = whole.title;
   byId("item-fields").replaceChildren(...Object.entries(whole.fields).flatMap(
     ([name, value]) => (value ? [element("dt", name), element("dd", value)] : [])));
@@ -137,6 +137,22 @@ async function showItem(item, focus) {
   if (focus) byId("item-title").focus();
 }
 
+async function answersOf(item) {
+  const id = encodeURIComponent(item.id);
+  const history = state.history.map((one) => one.id);
+  try {
+    return await Promise.all([
+      ask(`items/${id}`),
+      state.info.reads_text ? ask(`similar?item=${id}&by=text&k=8`) : { items: [] },
+      ask(`similar?item=${id}&by=behaviour&k=8`),
+      history.length ? ask("explain", { history, item: item.id }) : { parts: [] },
+    ]);
+  } catch (error) {
+    if (state.asked === item) state.asked = state.chosen; // which is still what is shown
+    throw error;
+  }
+}
+
 // ---------------------------------------------------------------- history
 
 function showHistory() {
@@ -146,6 +162,8 @@ function showHistory() {
     remove.addEventListener("click", () => {
       state.history.splice(place, 1);
       changed();
+      const left = byId("history").querySelectorAll("button");
+      (left[Math.min(place, left.length - 1)] || byId("search")).focus();
     });
     row.append(element("span", item.title), remove);
     return row;
@@ -180,6 +198,7 @@ function closeFound() {
   byId("found").hidden = true;
   byId("search").setAttribute("aria-expanded", "false");
   byId("search").removeAttribute("aria-activedescendant");
+  byId("search-status").textContent = "";
 }
 
 const search = told(async () => {
@@ -194,9 +213,9 @@ const search = told(async () => {
     row.addEventListener("click", () => take(item));
     return row;
   }));
-  if (!found.length) byId("found").replaceChildren(element("li", "Nothing found."));
-  byId("found").hidden = false;
-  byId("search").setAttribute("aria-expanded", "true");
+  byId("search-status").textContent = found.length ? "" : "Nothing found.";
+  byId("found").hidden = !found.length;
+  byId("search").setAttribute("aria-expanded", String(found.length > 0));
   mark(found.length ? 0 : -1);
   if (entered && found.length) take(found[0]);
   entered = false;
@@ -207,7 +226,7 @@ function mark(place) {
   for (const [number_, row] of [...byId("found").children].entries()) {
     row.setAttribute("aria-selected", String(number_ === place));
   }
-  if (place < 0) return;
+  if (place < 0) return byId("search").removeAttribute("aria-activedescendant");
   byId("search").setAttribute("aria-activedescendant", `found-${place}`);
   byId("found").children[place].scrollIntoView({ block: "nearest" });
 }
@@ -216,6 +235,7 @@ let typing;
 byId("search").addEventListener("input", () => {
   clearTimeout(typing);
   found = []; // of what was typed before
+  byId("search-status").textContent = "";
   state.searchTurn += 1;
   marked = -1;
   entered = false;
@@ -248,23 +268,19 @@ byId("add").addEventListener("submit", (event) => {
   })();
 });
 
-// Ids of a catalogue are numbers or text; a number that is typed is meant as what they are.
+// Ids go out as text, which the service takes for numbers, too; these as they will come back.
 function idOf(text) {
-  const whole = state.info.ids === "number" && /^-?\d+$/.test(text);
-  return whole && Number.isSafeInteger(Number(text)) ? Number(text) : text;
+  return state.info.ids === "number" && /^-?\d+$/.test(text) ? String(BigInt(text)) : text;
 }
 
 // Seconds since 1970 fit into every kind of number that ids can be of.
 function freeId() {
   const now = Math.floor(Date.now() / 1000);
-  return state.info.ids === "number" ? now : `own-${now}`;
+  return state.info.ids === "number" ? `${now}` : `own-${now}`;
 }
 
 async function showInfo() {
-  const info = await ask("info");
-  const first = await ask("items?limit=1");
-  info.ids = typeof first.items[0]?.id;
-  state.info = info;
+  const info = state.info = await ask("info");
   byId("run").textContent = `${info.run} · ${info.model} · ${info.items.toLocaleString()} items`
     + (info.retired ? `, ${info.retired.toLocaleString()} retired` : "");
   byId("own").hidden = !info.takes_items || !info.reads_text;
@@ -289,7 +305,7 @@ byId("key").addEventListener("submit", (event) => {
   event.preventDefault();
   told(async () => {
     const key = byId("key-field").value.trim();
-    if (!/^[!-~]+$/.test(key)) throw new Error("A key holds ASCII's letters, digits and signs alone.");
+    if (!/^[!-~]+$/.test(key)) throw new Error("A key holds ASCII letters, digits and signs alone.");
     sessionStorage.setItem("key", key);
     byId("key").hidden = true;
     start();

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 import numpy as np
+import pyarrow as pa
 from fastapi import APIRouter, Query, status
 
 from lite_llm4rec.errors import UnknownItemError
@@ -39,6 +40,7 @@ async def info(service: Running) -> Info:
         items=len(served.lookup),
         retired=int(np.count_nonzero(runtime.retired)),
         added=served.added,
+        ids="number" if pa.types.is_integer(served.lookup.kind) else "text",
         fields=served.lookup.columns,
         reads_text=served.reads_text,
         takes_items=runtime.takes_items,
