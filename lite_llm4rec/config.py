@@ -199,8 +199,9 @@ def difference(found: dict[str, Any], wanted: dict[str, Any], prefix: str = "") 
     """
     for key in {**wanted, **found}:
         old, new = found.get(key), wanted.get(key)
-        if isinstance(old, dict) and isinstance(new, dict) and old != new:
-            return difference(old, new, f"{prefix}{key}.")
-        if old != new:
+        if isinstance(old, dict) and isinstance(new, dict):
+            if inner := difference(old, new, f"{prefix}{key}."):
+                return inner
+        elif old != new:
             return f"{prefix}{key} was {old!r} and is {new!r} now"
     return ""

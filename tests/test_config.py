@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lite_llm4rec.config import from_dict, override, read_toml, to_dict
+from lite_llm4rec.config import difference, from_dict, override, read_toml, to_dict
 from lite_llm4rec.errors import ConfigError
 
 
@@ -133,3 +133,10 @@ def test_override_refuses_what_it_cannot_do(assignment: str) -> None:
 def test_numbers_are_read_as_toml_reads_them(value: float) -> None:
     text = str(value).lower()
     assert override({}, [f"a={text}"]) == tomllib.loads(f"a = {text}")
+
+
+def test_what_comes_after_a_section_that_says_the_same_is_compared_too() -> None:
+    found = {"preset": {"seed": 0}, "split": "last_2"}
+    wanted = {"preset": {"seed": 0, "joint": None}, "split": "last_3"}  # absent is as none
+    assert difference(found, wanted) == "split was 'last_2' and is 'last_3' now"
+    assert difference(found, {**wanted, "split": "last_2"}) == ""
