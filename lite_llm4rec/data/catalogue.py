@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lite_llm4rec.data.columns import id_column, text_columns
+from lite_llm4rec.data.columns import check_id_type, id_column, text_columns
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import DataError, UnknownItemError, at_row
 
@@ -52,7 +52,8 @@ class Catalogue:
         Raises
         ------
         DataError
-            On a missing column or id, an empty table, or a text column that is not text.
+            On a missing column or id, decimal numbers as ids, an empty table, or a text column
+            that is not text.
         """
         return cls.from_arrow(read_table(source), items_id, text, name_of(source))
 
@@ -69,6 +70,7 @@ class Catalogue:
             )
         if table.num_rows == 0:
             raise DataError(f"{where} has no rows.", "Check how the table was made.")
+        check_id_type(table[key], f"{where}, column '{key}'")
         columns = text_columns(table, key, text, where)
         ids = table[key].combine_chunks()
         first = np.sort(np.unique(_codes(ids), return_index=True)[1])

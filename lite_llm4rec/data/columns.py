@@ -95,6 +95,22 @@ def id_column(table: pa.Table, named: str | None, where: str) -> str:
     )
 
 
+def check_id_type(column: pa.ChunkedArray, where: str) -> None:
+    """See that a column, called `where`, is of a type that can name users or items.
+
+    Raises
+    ------
+    DataError
+        When it holds decimal numbers, which may have been rounded.
+    """
+    if pa.types.is_floating(column.type):
+        raise DataError(
+            f"{where} holds decimal numbers, which cannot serve as ids.",
+            "Cast it to integers or strings; in pandas a missing id often causes this, in files a"
+            " number of more than 19 digits: write such ids as text.",
+        )
+
+
 def _count_known(column: pa.ChunkedArray, known: pa.Array) -> int:
     """Count the rows that hold one of the known values, written as text."""
     if pa.types.is_nested(column.type):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from lite_llm4rec.data.columns import find_column
+from lite_llm4rec.data.columns import check_id_type, find_column
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.data.times import as_numbers
 from lite_llm4rec.errors import ConfigError, DataError, at_row, nearest
@@ -241,11 +241,7 @@ def _encode(table: pa.Table, name: str, where: str) -> tuple[pa.Array, Ints]:
             f" ({column.null_count:,} such rows).",
             "Drop or repair these rows first.",
         )
-    if pa.types.is_floating(column.type):
-        raise DataError(
-            f"{where}, column '{name}' holds decimal numbers, which cannot serve as ids.",
-            "Cast it to integers or strings; a missing id often causes this in pandas.",
-        )
+    check_id_type(column, f"{where}, column '{name}'")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
     encoded = column.combine_chunks().dictionary_encode()

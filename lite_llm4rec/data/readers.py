@@ -5,6 +5,7 @@ pyarrow, DuckDB…) or a path whose suffix names its format.
 """
 
 import ast
+import contextlib
 import gzip
 import io
 import json
@@ -39,6 +40,9 @@ AMAZON_REVIEW = pa.schema(
     ]
 )
 AMAZON_META = ["asin", "title", "brand", "categories"]
+UNREADABLE = (
+    pa.ArrowException, OSError, UnicodeDecodeError, EOFError, zlib.error, OverflowError,
+)  # fmt: skip
 NOT_UTF_8 = 'Save the file as UTF-8 (in Excel: "CSV UTF-8").'
 SEPARATORS = ",;\t|"  # of a .csv, the first that its header has
 SCANNED, LONGEST = 2**26, 64  # bytes looked through at once; of a value with leading zeros
@@ -140,7 +144,7 @@ def _read_path(path: Path) -> pa.Table:
     try:
         table = _plain_types(reader(path))
         table.validate(full=True)  # Arrow's JSON reader takes any bytes for text
-    except (pa.ArrowException, OSError, UnicodeDecodeError, EOFError, zlib.error) as error:
+    except UNREADABLE as error:
         raise DataError(f"{path} cannot be read as {suffix}: {error}", _remedy(error)) from error
     return table
 
@@ -169,7 +173,11 @@ def _read_tsv(path: Path) -> pa.Table:
 
 
 def _read_separated(path: Path, parse: pa.csv.ParseOptions) -> pa.Table:
-    """Read text with a header; what is written with leading zeros stays text, as 0012 is not 12."""
+    """Read text with a header.
+
+    Whole numbers with leading zeros stay text, as 0012 is not 12, and so do columns of them with
+    more digits than 64 bits hold.
+    """
     with _open(path) as file:
         table = pa.csv.read_csv(file, parse_options=parse)
     for field in table.schema:
@@ -178,17 +186,36 @@ def _read_separated(path: Path, parse: pa.csv.ParseOptions) -> pa.Table:
                 f"{path}, column '{field.name}': the text is not UTF-8.",
                 NOT_UTF_8,
             )
+    long = _beyond_64_bits(table)
     whole = [field.name for field in table.schema if pa.types.is_integer(field.type)]
-    if not whole or not _has_zeros_in_front(path):
+    whole = whole if whole and _has_zeros_in_front(path) else []
+    if not long and not whole:
         return table
     as_written = pa.csv.ConvertOptions(
-        include_columns=whole, column_types=dict.fromkeys(whole, pa.string())
+        include_columns=whole + long,
+        column_types=dict.fromkeys(whole + long, pa.string()),
+        strings_can_be_null=True,
     )
     with _open(path) as file:
         texts = pa.csv.read_csv(file, parse_options=parse, convert_options=as_written)
-    for name in whole:
-        if pc.any(pc.match_substring_regex(texts[name], r"^-?0\d")).as_py():
-            table = table.set_column(table.column_names.index(name), name, texts[name])
+    zeros = [name for name in whole if pc.any(_match(texts[name], r"^-?0\d")).as_py()]
+    long = [name for name in long if pc.all(_match(texts[name], r"^-?\d+$")).as_py()]
+    return _replaced(table, {name: texts[name] for name in zeros + long})
+
+
+def _beyond_64_bits(table: pa.Table) -> list[str]:
+    """Name the columns that Arrow made decimals, where it may have rounded long whole numbers."""
+    decimals = [field.name for field in table.schema if pa.types.is_floating(field.type)]
+    return [name for name in decimals if (pc.max(pc.abs(table[name])).as_py() or 0) >= 2**63]
+
+
+def _match(texts: pa.ChunkedArray, pattern: str) -> pa.ChunkedArray:
+    return pc.match_substring_regex(texts, pattern)
+
+
+def _replaced(table: pa.Table, columns: dict[str, pa.ChunkedArray]) -> pa.Table:
+    for name, column in columns.items():
+        table = table.set_column(table.column_names.index(name), name, column)
     return table
 
 
@@ -263,8 +290,22 @@ def _read_json(path: Path) -> pa.Table:
             return pa.json.read_json(file, parse_options=options)
     if _is_amazon_meta(first):
         return _read_amazon_meta(path)
+    return _read_json_lines(path)
+
+
+def _read_json_lines(path: Path) -> pa.Table:
+    """Read one object per line; whole numbers of more than 64 bits become text, as in CSV."""
     with _open(path) as file:
-        return pa.json.read_json(file)
+        table = pa.json.read_json(file)
+    for name in _beyond_64_bits(table):
+        as_written = pa.json.ParseOptions(
+            explicit_schema=pa.schema([(name, pa.decimal128(38))]),
+            unexpected_field_behavior="ignore",
+        )
+        with _open(path) as file, contextlib.suppress(pa.ArrowInvalid):  # they are fractions
+            digits = pa.json.read_json(file, parse_options=as_written)[name]
+            table = _replaced(table, {name: digits.cast(pa.string())})
+    return table
 
 
 def _read_json_list(path: Path) -> pa.Table:
@@ -277,7 +318,16 @@ def _read_json_list(path: Path) -> pa.Table:
     if not all(isinstance(row, dict) for row in rows):
         raise DataError(f"{path} is not a list of objects.", "Write one object per line.")
     names = dict.fromkeys(name for row in rows for name in row)  # not every object has each field
-    return pa.table({name: [row.get(name) for row in rows] for name in names})
+    return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
+
+
+def _column(values: list[Any]) -> pa.Array:
+    try:
+        return pa.array(values)
+    except OverflowError:
+        if not all(isinstance(value, int | None) for value in values):
+            raise
+        return pa.array([None if value is None else str(value) for value in values])
 
 
 def _is_amazon_meta(line: str) -> bool:

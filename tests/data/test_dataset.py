@@ -107,8 +107,8 @@ def test_integer_ids_may_differ_in_width(ours: pa.DataType, theirs: pa.DataType)
 
 
 def test_ids_of_two_kinds_are_refused() -> None:
-    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1.5, 2.5, 3.5]))
-    with pytest.raises(DataError, match="string in the interactions and double in the items"):
+    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([b"a", b"b", b"c"]))
+    with pytest.raises(DataError, match="string in the interactions and binary in the items"):
         Dataset.from_tables(pa.table(LOG), items)
 
 

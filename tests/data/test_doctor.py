@@ -65,6 +65,7 @@ def test_errors_come_first_and_are_not_ok() -> None:
         ("log.csv", b"", "is empty"),
         ("log.parquet", b"user_id\n1\n", "cannot be read as .parquet"),
         ("log.docx", b"x", "is not known"),
+        ("log.json", b'[{"user": {"id": 101463350189962023774}}]', "cannot be read as .json"),
     ],
 )
 def test_files_that_cannot_be_read(

@@ -282,6 +282,40 @@ def test_leading_zeros_are_kept(tmp_path: Path, ending: str) -> None:
         assert read_table(path).to_pydict() == {"a": [10], "b": [0]}
 
 
+LONG = ["101463350189962023774", "101463350189962023775"]  # one and the same as decimals
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("log.csv", "user_id,n\n{},1e30\n{},2\n7,\n,4\n"),
+        ("log.tsv", "user_id\tn\n{}\t1e30\n{}\t2\n7\t\n\t4\n"),
+        (
+            "log.jsonl",
+            '{{"user_id": {}, "n": 1e30}}\n{{"user_id": {}, "n": 2.5}}\n{{"user_id": 7}}\n'
+            '{{"n": 4}}\n',
+        ),
+        (
+            "log.json",
+            '[{{"user_id": {}, "n": 1e30}}, {{"user_id": {}, "n": 2}}, {{"user_id": 7}},'
+            ' {{"n": 4}}]',
+        ),
+    ],
+)
+def test_whole_numbers_that_64_bits_do_not_hold_are_text(
+    tmp_path: Path, name: str, text: str
+) -> None:
+    found = read_table(write(tmp_path / name, text.format(*LONG)))
+    assert found["user_id"].to_pylist() == [*LONG, "7", None]
+    assert found.schema.field("n").type == pa.float64()
+
+
+def test_a_number_that_64_bits_do_not_hold_inside_an_object_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "log.json", f'[{{"user": {{"id": {LONG[0]}}}}}]')
+    with pytest.raises(DataError, match=r"log\.json cannot be read as \.json"):
+        read_table(path)
+
+
 def test_text_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
     path.write_bytes("item_id,title\n1,Am\u00e9lie\n".encode("latin-1"))
