@@ -47,15 +47,9 @@ def fit_run(
     ------
     DataError, ConfigError, DownloadError, TrainingError
     """
-    if not isinstance(split, Split):
-        raise ConfigError(
-            f"split is {split!r}.",
-            'last_n(data.interactions, 3) makes one; a name is a preset\'s: split = "last_3".',
-        )
+    _check_split(split, dataset)
     if max_seconds is not None and max_seconds <= 0:
         raise ConfigError(f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none.")
-    if not len(split.valid):
-        raise DataError(f"{split.name} has no validation targets.", "Choose another split.")
     brought = vectors is not None
     claim(folder, dataset, preset, split, vectors, init_from.model if init_from else None)
     tuned = _tuned_llm(init_from, preset, brought)
@@ -82,6 +76,21 @@ def fit_run(
         item_llm or tuned, curves, brought=brought, users_sha256=split.interactions.users_sha256,
         sequences_sha256=split.interactions.sequences_sha256, split=split.name,
     )  # fmt: skip
+
+
+def _check_split(split: Split, dataset: Dataset) -> None:
+    if not isinstance(split, Split):
+        raise ConfigError(
+            f"split is {split!r}.",
+            'last_n(data.interactions, 3) makes one; a name is a preset\'s: split = "last_3".',
+        )
+    if not len(split.valid):
+        raise DataError(f"{split.name} has no validation targets.", "Choose another split.")
+    if not split.interactions.item_ids.equals(dataset.catalogue.ids):
+        raise DataError(
+            f"{split.name} is of interactions that number the items otherwise than the data set.",
+            "Make it of the data set's own: leave_one_out(data.interactions).",
+        )
 
 
 def _tuned_llm(init_from: Run | None, preset: Preset, brought: bool) -> ItemLLM | None:

@@ -12,6 +12,7 @@ import torch
 
 from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.split import last_n, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, StoreError
 from lite_llm4rec.models import (
@@ -78,6 +79,14 @@ def test_nothing_to_validate_on_is_told_before_training(small_ring: Dataset):
     blind = replace(split, name="blind", valid=split.valid.take(np.arange(0)))
     with pytest.raises(DataError, match="blind has no validation targets"):
         Recommender.fit(small_ring, tiny_preset(), split=blind, vectors=drawn_vectors(20))
+
+
+def test_a_split_of_interactions_that_number_the_items_otherwise_is_refused():
+    log, items = ring_tables(40, 20, 6, seed=0)
+    data = Dataset.from_tables(log, items.take(np.arange(20)[::-1]))
+    split = leave_one_out(Interactions.from_table(log))
+    with pytest.raises(DataError, match=r"leave_one_out is of interactions that number the items"):
+        Recommender.fit(data, tiny_preset(), split=split, vectors=drawn_vectors(20))
 
 
 def test_items_held_out_must_be_new_to_the_model_gone_on_from(small_ring: Dataset):

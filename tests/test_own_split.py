@@ -9,12 +9,13 @@ import pyarrow as pa
 import pytest
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.split import by_time, last_n, leave_one_out
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.own_split import LearntTargets
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.stage_config import StageConfig
-from tests.conftest import drawn_vectors, tiny_preset, untrained
+from tests.conftest import drawn_vectors, ring_tables, tiny_preset, untrained
 
 HOW: Any = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
 BRIEFLY = tiny_preset(vector=StageConfig(epochs=1))
@@ -43,6 +44,15 @@ def test_a_named_split_is_made_again(small_ring: Dataset):
         assert found.evaluations[-1].protocol.split == "last_2"
     # What last_2 taught, and was chosen by, is before both of leave-one-out's targets.
     assert given.evaluate(small_ring, leave_one_out(small_ring.interactions)).leaks == []
+
+
+def test_a_split_of_the_same_log_in_another_numbering_measures_the_same():
+    log, items = ring_tables(40, 20, 6, seed=0)
+    data = Dataset.from_tables(log, items.take(np.arange(20)[::-1]))
+    found = untrained(data)
+    own, other = leave_one_out(data.interactions), leave_one_out(Interactions.from_table(log))
+    assert own.interactions.items.tolist() == (19 - other.interactions.items).tolist()
+    assert found.evaluate(data, other).cases == found.evaluate(data, own).cases
 
 
 def test_an_own_split_is_asked_for(small_ring: Dataset):

@@ -150,7 +150,8 @@ class Dataset:
         DataError
             When items occur that the catalogue does not hold.
         """
-        if self.catalogue.ids.equals(catalogue.ids):
+        ids = catalogue.ids
+        if self.catalogue.ids.equals(ids) and self.interactions.item_ids.equals(ids):
             return self
         log = self.interactions.drop_unused_items()
         missing = int((catalogue.lookup(log.item_ids) < 0).sum())

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lite_llm4rec.data.dataset import Dataset
+from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.errors import ConfigError, DataError
 
 LOG = {
@@ -104,6 +106,15 @@ def test_integer_ids_may_differ_in_width(ours: pa.DataType, theirs: pa.DataType)
     items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1, 2, 3], theirs))
     data = Dataset.from_tables(log, items)
     assert titles_of_histories(data) == [["Cee", "Ay", "Cee"], ["Ay", "4"]]
+
+
+def test_interactions_of_another_order_are_numbered_as_the_catalogue() -> None:
+    data = Dataset.from_tables(pa.table(LOG), pa.table({"item_id": ["x", "c", "a"]}))
+    assert data.renumber(data.catalogue) is data
+    mixed = replace(data, interactions=Interactions.from_table(pa.table(LOG)))
+    assert mixed.interactions.items.tolist() == [1, 0, 1, 0, 2]
+    found = mixed.renumber(data.catalogue)
+    assert found.interactions.items.tolist() == data.interactions.items.tolist()
 
 
 def test_ids_of_two_kinds_are_refused() -> None:
