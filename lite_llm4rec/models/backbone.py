@@ -65,6 +65,7 @@ class Backbone(nn.Module):
         shape: dict[str, Any],
         dropout: float,
         causal: bool = False,
+        length: int = 0,
     ) -> "Backbone":
         """Load a backbone.
 
@@ -82,17 +83,22 @@ class Backbone(nn.Module):
             The rate at every place where the model has a dropout of its own.
         causal : bool
             See the class.
+        length : int
+            Of the longest history that it is to encode.
 
         Raises
         ------
         ConfigError
-            On a setting that the model's config lacks, or one that its weights do not fit.
+            On a setting that the model's config lacks, or one that its weights do not fit, and
+            when it has fewer positions than `length`.
         DownloadError
             When the model cannot be had.
         """
         config = read_config(name, from_scratch=from_scratch, shape=shape)
         weights = None if from_scratch else name
-        return cls.build(config, dropout=dropout, weights=weights, causal=causal)
+        backbone = cls.build(config, dropout=dropout, weights=weights, causal=causal)
+        _check_positions(backbone.model, length)
+        return backbone
 
     @classmethod
     def build(
@@ -147,6 +153,23 @@ def _check_width(model: Any) -> None:
         raise ConfigError(
             f"{model.config.model_type}: its input is {inner} wide, its output {outer}.",
             "Take a backbone of one width, or from scratch set model.shape.embedding_size.",
+        )
+
+
+def _check_positions(model: Any, length: int) -> None:
+    """See that a history fits, where a model has learned so many positions and no more."""
+    positions = getattr(model.config, "max_position_embeddings", None) or -1
+    if positions < 0:  # relative ones, as T5's; XLNet says −1
+        return
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    padding = getattr(table, "padding_idx", None)
+    unused = 0 if padding is None else padding + 1  # RoBERTa counts from behind its padding
+    if length > positions - unused:
+        raise ConfigError(
+            f"model.history_length is {length}, and {model.config.model_type} has"
+            f" {positions - unused} positions.",
+            f"Set model.history_length={positions - unused} or less; or from scratch"
+            f" model.shape.max_position_embeddings={length + unused}.",
         )
 
 

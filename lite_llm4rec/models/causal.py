@@ -245,6 +245,7 @@ def _load_backbone(config: CausalConfig) -> CausalTransformer | Backbone:
         shape=config.shape,
         dropout=config.dropout,
         causal=True,
+        length=config.history_length,
     )
 
 

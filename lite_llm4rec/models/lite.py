@@ -97,6 +97,7 @@ class LiteLLM4Rec(EncoderModel):
             from_scratch=config.from_scratch,
             shape=config.shape,
             dropout=config.dropout,
+            length=config.history_length,
         )
         return cls(backbone, vectors, config)
 

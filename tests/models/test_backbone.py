@@ -5,8 +5,11 @@ from typing import Any
 import pytest
 import torch
 
+from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models import CausalConfig, LiteConfig
 from lite_llm4rec.models.backbone import Backbone
+from tests.conftest import tiny_preset, untrained
 
 BERT = {
     "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 64,
@@ -55,3 +58,42 @@ def test_what_cannot_be_one_is_refused():
         Backbone.load("electra", from_scratch=True, shape=narrow, dropout=0.1)
     with pytest.raises(ConfigError, match="takes no causal mask"):
         Backbone.load("deberta-v2", from_scratch=True, shape=BERT, dropout=0.1, causal=True)
+
+
+GPT2 = {"n_embd": 32, "n_layer": 2, "n_head": 4, "vocab_size": 50}
+ROBERTA = {**BERT, "pad_token_id": 1}
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "longest"),
+    [("bert", BERT, 12), ("gpt2", GPT2, 12), ("opt", OPT, 12), ("roberta", ROBERTA, 10)],
+)
+def test_a_history_longer_than_the_positions_is_refused(
+    kind: str, shape: dict[str, Any], longest: int
+):
+    shape = {**shape, "max_position_embeddings": 12}
+    how: dict[str, Any] = {"from_scratch": True, "dropout": 0.0, "causal": True}
+    backbone = Backbone.load(kind, shape=shape, length=longest, **how)
+    vectors, mask = torch.randn(1, longest, 32), torch.ones(1, longest, dtype=torch.bool)
+    assert backbone(vectors, mask).shape == (1, longest, 32)
+    with pytest.raises(ConfigError, match=f"{kind} has {longest} positions") as caught:
+        Backbone.load(kind, shape=shape, length=longest + 1, **how)
+    assert "max_position_embeddings=13." in caught.value.remedy
+
+
+@pytest.mark.parametrize("config", [LiteConfig, CausalConfig])
+def test_models_tell_the_backbone_how_long_histories_are(config: Any, small_ring: Dataset):
+    shape = {**BERT, "max_position_embeddings": 12}
+    model = config(backbone="bert", from_scratch=True, shape=shape, history_length=13)
+    with pytest.raises(ConfigError, match="history_length is 13, and bert has 12 positions"):
+        untrained(small_ring, tiny_preset(model=model))
+
+
+@pytest.mark.parametrize("kind", ["t5", "bloom", "xlnet"])
+def test_relative_positions_have_no_end(kind: str):
+    shape: dict[str, dict[str, int]] = {
+        "t5": {"d_model": 32, "num_layers": 1, "num_heads": 4},
+        "bloom": FAMILIES["bloom"],
+        "xlnet": {"d_model": 32, "n_layer": 1, "n_head": 4, "vocab_size": 50},
+    }
+    Backbone.load(kind, from_scratch=True, shape=shape[kind], dropout=0.0, length=5000)
