@@ -25,7 +25,7 @@ from lite_llm4rec.data.batching import Batch, make_batch
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.sampling import STRATEGIES, Examples, bucket
 from lite_llm4rec.data.split import Split, Targets
-from lite_llm4rec.errors import TrainingError
+from lite_llm4rec.errors import DataError, TrainingError
 from lite_llm4rec.evaluate import rank_cases
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.metrics import CASE_METRICS
@@ -246,15 +246,24 @@ def fit(
 
     Raises
     ------
+    DataError
+        When no user has two training interactions, of which one can be learnt from the other.
     TrainingError
         On a non-finite loss, no memory, a full disk, or Ctrl-C (`Interrupted`).
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
         return Fitted(0, 0.0, 0.0, False)  # it counts, as item-kNN does, when it is made
     machine = machine or Machine()
+    task = kind(model, split, stage, seed, seen_filter, pretraining)
+    if not task.steps_per_epoch():
+        raise DataError(
+            f"{split.name} leaves no user two interactions to train on, so that there is no next"
+            " item to learn.",
+            "Use a log with longer histories (leave_one_out needs 4), or a split with fewer"
+            " targets.",
+        )
     folder.mkdir(parents=True, exist_ok=True)
     model.train()  # it may come from an evaluation, and Lightning leaves its mode alone
-    task = kind(model, split, stage, seed, seen_filter, pretraining)
     resume = Resume(folder / "last.ckpt", checkpoint_seconds)
     best = Best(
         folder,

@@ -89,6 +89,26 @@ def test_a_split_of_interactions_that_number_the_items_otherwise_is_refused():
         Recommender.fit(data, tiny_preset(), split=split, vectors=drawn_vectors(20))
 
 
+POSITIONS = StageConfig(strategy="positions")
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        tiny_preset(),
+        Preset(model=SASRecConfig(width=16), vector=POSITIONS),
+        Preset(model=S3RecConfig(width=16), pretrain=POSITIONS, vector=POSITIONS),
+    ],
+    ids=lambda preset: preset.model.kind,
+)
+def test_nothing_to_learn_from_is_told_before_training(preset: Preset, tmp_path: Path):
+    dataset = ring_with_kinds(40, 20, 3)
+    how: Any = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
+    with pytest.raises(DataError, match="leave_one_out leaves no user two interactions to train"):
+        Recommender.fit(dataset, preset, folder=tmp_path / "state", **how)
+    assert [path.name for path in (tmp_path / "state").iterdir()] == ["settings.json"]
+
+
 def test_items_held_out_must_be_new_to_the_model_gone_on_from(small_ring: Dataset):
     how: Any = {"vectors": drawn_vectors(20), "device": "cpu", "progress": False}
     briefly = tiny_preset(vector=StageConfig(epochs=1))

@@ -347,7 +347,16 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
             " on.",
             "Use a log with longer histories.",
         )
-    elif evaluated < FEW_USERS:
+        return
+    if not ((log.lengths == 2) | (log.lengths >= 4)).any():
+        yield Finding(
+            "error",
+            "nothing_to_learn",
+            "No user has two interactions to train on: of histories of 3, leave-one-out keeps one"
+            " to choose the model by and one to test on.",
+            "Use a log with longer histories.",
+        )
+    if evaluated < FEW_USERS:
         half = 1.96 * math.sqrt(0.1 * 0.9 / evaluated)
         yield Finding(
             "warning",

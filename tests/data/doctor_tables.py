@@ -7,7 +7,7 @@ import pyarrow as pa
 from lite_llm4rec.data.doctor import Finding, Report
 
 START = 1_600_000_000
-SMALL = {"few_users", "few_items"}  # true of every table here
+SMALL = {"few_users", "few_items", "nothing_to_learn"}  # true of most tables here
 YEAR = 365 * 86_400
 
 

@@ -16,20 +16,21 @@ from tests.data.doctor_tables import GOOD, ITEMS, START, YEAR, found, items_of, 
 
 
 def test_good_data_has_facts_and_no_finding() -> None:
-    report = examine(GOOD, ITEMS)
+    log = table([*"aaaabbbb"], [*"wxyzzyxw"])
+    report = examine(log, items_of([*"wxyz"]))
     assert report.ok
     assert found(report) == {}
     assert dict(report.facts) == {
         "users": "2",
-        "items": "3",
-        "interactions": "6",
+        "items": "4",
+        "interactions": "8",
         "density": "100.0000%",
-        "median history": "3",
-        "longest history": "3",
-        "share of the top 1 % of items": "33.3%",
+        "median history": "4",
+        "longest history": "4",
+        "share of the top 1 % of items": "25.0%",
         "time": "2020-09-13 to 2020-09-13",
-        "sequences_sha256": Interactions.from_table(GOOD).sequences_sha256,
-        "items in the items table": "3",
+        "sequences_sha256": Interactions.from_table(log).sequences_sha256,
+        "items in the items table": "4",
         "text fields": "title",
     }
 
@@ -253,6 +254,17 @@ def test_nothing_to_evaluate() -> None:
     report = examine(table([*"aabb"], [*"xyxy"]))
     assert not report.ok
     assert found(report)["nothing_to_evaluate"].severity == "error"
+
+
+@pytest.mark.parametrize("shorter", ["aaabbb", "aaab"])
+def test_nothing_to_learn(shorter: str) -> None:
+    report = examine(table([*shorter], [*"xyzxyz"[: len(shorter)]]))
+    assert not report.ok
+    (finding,) = [one for one in report.findings if one.code == "nothing_to_learn"]
+    assert finding.message.startswith("No user has two interactions to train on")
+    for enough in (f"{shorter}cccc", f"{shorter}cc"):
+        rest = examine(table([*enough], [*"xyzxyzwxyz"[: len(enough)]]))
+        assert "nothing_to_learn" not in {one.code for one in rest.findings}
 
 
 def test_the_share_of_the_most_popular_items() -> None:
