@@ -4,14 +4,13 @@
 pyarrow, DuckDB…) or a path whose suffix names its format.
 """
 
-import ast
 import contextlib
 import gzip
 import io
 import json
 import re
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -21,6 +20,7 @@ import pyarrow.csv
 import pyarrow.json
 import pyarrow.parquet
 
+from lite_llm4rec.data import amazon
 from lite_llm4rec.data.columns import USUAL_NAMES
 from lite_llm4rec.errors import DataError
 
@@ -31,19 +31,12 @@ DAT_COLUMNS = {
     "users": ["user_id", "gender", "age", "occupation", "zip"],
 }
 DAT_IDS = ("user_id", "item_id")
-AMAZON_REVIEW = pa.schema(
-    [
-        ("reviewerID", pa.string()),
-        ("asin", pa.string()),
-        ("overall", pa.float64()),
-        ("unixReviewTime", pa.int64()),
-    ]
-)
-AMAZON_META = ["asin", "title", "brand", "categories"]
 UNREADABLE = (
     pa.ArrowException, OSError, UnicodeDecodeError, EOFError, zlib.error, OverflowError,
 )  # fmt: skip
 NOT_UTF_8 = 'Save the file as UTF-8 (in Excel: "CSV UTF-8").'
+BLOCKS = pa.json.ReadOptions(block_size=2**24)  # bytes, which an object must not be longer than
+ONE_PER_LINE = 'Write one object per line (in pandas: to_json(…, orient="records", lines=True)).'
 SEPARATORS = ",;\t|"  # of a .csv, the first that its header has
 SCANNED, LONGEST = 2**26, 64  # bytes looked through at once; of a value with leading zeros
 _ZEROS_IN_FRONT = re.compile(rb'[,;|\t\n"]-?0\d+(?:["\r\n\t,;|]|$)')
@@ -154,6 +147,8 @@ def _remedy(error: Exception) -> str:
         return "The file is cut short or not gzip: fetch it again."
     if isinstance(error, UnicodeDecodeError) or "UTF8" in str(error):
         return NOT_UTF_8
+    if "straddling object" in str(error):
+        return ONE_PER_LINE
     return "Check that the file is what its ending says, and that it is complete."
 
 
@@ -277,33 +272,32 @@ def _read_dat(path: Path) -> pa.Table:
 
 
 def _read_json(path: Path) -> pa.Table:
-    """Read JSON lines; Amazon's review and meta files are known by their fields."""
+    """Read JSON lines or one JSON list; Amazon's review and meta files are known by their looks."""
     with _open(path) as file:
-        first = file.readline().decode("utf-8", errors="replace")
+        lines = (line.decode("utf-8-sig", errors="replace").strip() for line in file)
+        first = next(filter(None, lines), "")
     if first.startswith("["):
         return _read_json_list(path)
-    if '"reviewerID"' in first and '"asin"' in first:
-        options = pa.json.ParseOptions(
-            explicit_schema=AMAZON_REVIEW, unexpected_field_behavior="ignore"
-        )
+    if amazon.is_reviews(first):
         with _open(path) as file:
-            return pa.json.read_json(file, parse_options=options)
-    if _is_amazon_meta(first):
-        return _read_amazon_meta(path)
+            return pa.json.read_json(file, BLOCKS, amazon.REVIEWS)
+    if amazon.is_meta(path.name, first):
+        with _open(path) as file:
+            return amazon.read_meta(file, path)
     return _read_json_lines(path)
 
 
 def _read_json_lines(path: Path) -> pa.Table:
     """Read one object per line; whole numbers of more than 64 bits become text, as in CSV."""
     with _open(path) as file:
-        table = pa.json.read_json(file)
+        table = pa.json.read_json(file, BLOCKS)
     for name in _beyond_64_bits(table):
         as_written = pa.json.ParseOptions(
             explicit_schema=pa.schema([(name, pa.decimal128(38))]),
             unexpected_field_behavior="ignore",
         )
         with _open(path) as file, contextlib.suppress(pa.ArrowInvalid):  # they are fractions
-            digits = pa.json.read_json(file, parse_options=as_written)[name]
+            digits = pa.json.read_json(file, BLOCKS, as_written)[name]
             table = _replaced(table, {name: digits.cast(pa.string())})
     return table
 
@@ -313,10 +307,10 @@ def _read_json_list(path: Path) -> pa.Table:
     with _open(path) as file:
         try:
             rows = json.load(file)
-        except ValueError as error:
-            raise DataError(f"{path} is not JSON: {error}", "Write one object per line.") from error
+        except json.JSONDecodeError as error:
+            raise DataError(f"{path} is not JSON: {error}", ONE_PER_LINE) from error
     if not all(isinstance(row, dict) for row in rows):
-        raise DataError(f"{path} is not a list of objects.", "Write one object per line.")
+        raise DataError(f"{path} is not a list of objects.", ONE_PER_LINE)
     names = dict.fromkeys(name for row in rows for name in row)  # not every object has each field
     return pa.table({name: _column([row.get(name) for row in rows]) for name in names})
 
@@ -328,46 +322,6 @@ def _column(values: list[Any]) -> pa.Array:
         if not all(isinstance(value, int | None) for value in values):
             raise
         return pa.array([None if value is None else str(value) for value in values])
-
-
-def _is_amazon_meta(line: str) -> bool:
-    """Tell meta data from other JSON with an `asin`, such as the reviews of 2023."""
-    has_item = re.search(r"""["']asin["']""", line)
-    return bool(has_item and re.search(r"""["']categor(y|ies)["']""", line)) and '"user' not in line
-
-
-def _read_amazon_meta(path: Path) -> pa.Table:
-    """Read Amazon meta data of 2014 (lines of Python dicts) or 2018 (lines of JSON)."""
-    columns: dict[str, list[str | None]] = {name: [] for name in AMAZON_META}
-    for record in _amazon_records(path):
-        columns["asin"].append(record.get("asin"))
-        columns["title"].append(record.get("title") or None)
-        columns["brand"].append(record.get("brand") or None)
-        columns["categories"].append(_category_text(record))
-    return pa.table({name: pa.array(values, pa.string()) for name, values in columns.items()})
-
-
-def _amazon_records(path: Path) -> Iterator[dict[str, Any]]:
-    with _open(path) as file:
-        for row, line in enumerate(file, start=1):
-            text = line.decode("utf-8")
-            try:
-                yield json.loads(text) if text.startswith('{"') else ast.literal_eval(text)
-            except (ValueError, SyntaxError) as error:
-                raise DataError(f"{path}, line {row}: neither JSON nor a Python dict.") from error
-
-
-def _category_text(record: dict[str, Any]) -> str | None:
-    """Join category paths: `A > B > C`, several paths by ` ; `.
-
-    2014 files have a list of paths (`categories`), 2018 files one path (`category`); in other files
-    a path may also be a word.
-    """
-    paths = record.get("categories") or [record.get("category") or []]
-    if isinstance(paths, str) or all(isinstance(path, str) for path in paths):
-        paths = [paths]
-    paths = [[path] if isinstance(path, str) else path for path in paths]
-    return " ; ".join(" > ".join(map(str, path)) for path in paths if path) or None
 
 
 def _plain(delimiter: str) -> pa.csv.ParseOptions:

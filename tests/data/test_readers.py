@@ -7,9 +7,11 @@ import duckdb
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.json
 import pyarrow.parquet as pq
 import pytest
 
+from lite_llm4rec.data import readers
 from lite_llm4rec.data.readers import read_table
 from lite_llm4rec.errors import DataError
 
@@ -157,66 +159,6 @@ def test_lists_of_text_have_one_type_too(kind: pa.DataType) -> None:
     assert found["genres"].to_pylist() == rows
 
 
-@pytest.mark.parametrize("year", [2014, 2018])
-def test_amazon_reviews(tmp_path: Path, year: int) -> None:
-    review = {
-        "reviewerID": "A1",
-        "asin": "0000031852",
-        "overall": 5.0,
-        "unixReviewTime": 1252800000,
-        "helpful": [2, 3],
-    }
-    if year == 2018:
-        del review["helpful"]
-        review |= {"verified": True, "vote": "5", "style": {"Format:": " Hardcover"}}
-    path = write(tmp_path / "reviews_Toys_5.json.gz", json.dumps(review) + "\n")
-    assert read_table(path).to_pylist() == [
-        {"reviewerID": "A1", "asin": "0000031852", "overall": 5.0, "unixReviewTime": 1252800000}
-    ]
-
-
-def test_amazon_reviews_of_2023_are_not_taken_for_meta_data(tmp_path: Path) -> None:
-    review = {"title": "Nice", "asin": "B1", "parent_asin": "B0", "user_id": "A", "timestamp": 5}
-    path = write(tmp_path / "Toys.jsonl.gz", json.dumps(review) + "\n")
-    assert read_table(path).to_pylist() == [review]
-
-
-AMAZON_META = {
-    "asin": "0000031852",
-    "title": "Girls Ballet Tutu",
-    "brand": "Coxlures",
-    "categories": "Sports > Dance ; Toys",
-}
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        "{'asin': '0000031852', 'title': 'Girls Ballet Tutu', 'price': 3.17, 'brand': 'Coxlures',"
-        " 'categories': [['Sports', 'Dance'], ['Toys']]}\n",
-        '{"category": [], "asin": "0000031852", "title": "Girls Ballet Tutu", "brand": "Coxlures",'
-        ' "also_buy": null, "categories": [["Sports", "Dance"], ["Toys"]]}\n',
-    ],
-    ids=["2014", "json"],
-)
-def test_amazon_meta(tmp_path: Path, line: str) -> None:
-    assert read_table(write(tmp_path / "meta_Toys.json.gz", line)).to_pylist() == [AMAZON_META]
-
-
-def test_amazon_meta_of_2018_has_one_category_path_and_may_lack_text(tmp_path: Path) -> None:
-    lines = '{"category": ["Toys", "Games"], "asin": "B1", "title": ""}\n{"asin": "B2"}\n'
-    assert read_table(write(tmp_path / "meta_Toys.json.gz", lines)).to_pylist() == [
-        {"asin": "B1", "title": None, "brand": None, "categories": "Toys > Games"},
-        {"asin": "B2", "title": None, "brand": None, "categories": None},
-    ]
-
-
-def test_amazon_meta_names_the_broken_line(tmp_path: Path) -> None:
-    path = write(tmp_path / "meta_Toys.json", "{'asin': 'B1', 'categories': []}\n{'asin': \n")
-    with pytest.raises(DataError, match=r"meta_Toys\.json, line 2: neither JSON"):
-        read_table(path)
-
-
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -335,10 +277,32 @@ def test_a_json_list_is_a_table(tmp_path: Path) -> None:
         read_table(path)
 
 
-def test_categories_that_are_words_stay_words(tmp_path: Path) -> None:
-    path = tmp_path / "items.jsonl"
-    path.write_text('{"asin": "a", "category": "Toys"}\n{"asin": "b", "categories": ["A", "B"]}\n')
-    assert read_table(path)["categories"].to_pylist() == ["Toys", "A > B"]
+@pytest.mark.parametrize("before", ["", "\ufeff", "\n\n", "\ufeff\n  "])
+def test_what_stands_before_the_first_object_does_not_matter(tmp_path: Path, before: str) -> None:
+    for name, text in (("a.json", json.dumps(ROWS)), ("b.json", json.dumps(ROWS, indent=1))):
+        assert read_table(write(tmp_path / name, before + text)).to_pylist() == ROWS
+    assert read_table(write(tmp_path / "log.jsonl", before.strip(" ") + LINES)).to_pylist() == ROWS
+
+
+def test_a_json_object_may_be_long(tmp_path: Path) -> None:
+    rows = [{"item_id": 1, "title": "x" * 3_000_000}, {"item_id": 2, "title": "y"}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    assert read_table(write(tmp_path / "items.jsonl", lines)).to_pylist() == rows
+
+
+def test_a_file_that_is_one_very_long_object_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(readers, "BLOCKS", pa.json.ReadOptions(block_size=100))
+    path = write(tmp_path / "items.json", FRAME.to_json() * 10)
+    with pytest.raises(DataError, match=r"Write one object per line \(in pandas: to_json\("):
+        read_table(path)
+
+
+def test_a_json_list_in_another_encoding_is_told(tmp_path: Path) -> None:
+    path = write(tmp_path / "items.json", '[{"item_id": 1, "title": "Café"}]', "latin-1")
+    with pytest.raises(DataError, match="Save the file as UTF-8"):
+        read_table(path)
 
 
 def test_two_columns_of_one_name_are_refused() -> None:
