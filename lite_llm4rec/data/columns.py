@@ -101,8 +101,14 @@ def check_id_type(column: pa.ChunkedArray, where: str) -> None:
     Raises
     ------
     DataError
-        When it holds decimal numbers, which may have been rounded.
+        When it holds decimal numbers, which may have been rounded, or lists or objects.
     """
+    if pa.types.is_nested(column.type):
+        raise DataError(
+            f"{where} holds lists or objects, which cannot serve as ids.",
+            "Write one row per interaction, or per item, and in it one id (in pandas explode, and"
+            ' to_json(…, orient="records", lines=True)).',
+        )
     if pa.types.is_floating(column.type):
         raise DataError(
             f"{where} holds decimal numbers, which cannot serve as ids.",
@@ -113,7 +119,7 @@ def check_id_type(column: pa.ChunkedArray, where: str) -> None:
 
 def _count_known(column: pa.ChunkedArray, known: pa.Array) -> int:
     """Count the rows that hold one of the known values, written as text."""
-    if pa.types.is_nested(column.type):
+    if pa.types.is_nested(column.type) or pa.types.is_nested(known.type):
         return 0
     values = known.drop_null().cast(pa.string())
     return int(pc.sum(pc.is_in(column.cast(pa.string()), value_set=values)).as_py() or 0)
@@ -126,6 +132,9 @@ def text_columns(table: pa.Table, item: str, named: Sequence[str] | None, where:
     whatever its type, as titles may all be numbers.
     """
     if named is not None:
+        twice = next((name for name in named if list(named).count(name) > 1), None)
+        if twice is not None:
+            raise DataError(f"The text columns name '{twice}' twice.", "Name each once.")
         return [find_column(table, "title", name, where) for name in named]
     columns = [field.name for field in table.schema if field.name != item and _is_text(field.type)]
     title = usual_name(table, "title")

@@ -115,8 +115,8 @@ class Dataset:
         """
         wider = common_id_type(log.item_ids.type, catalogue.ids.type)
         if wider is not None:
-            log = replace(log, item_ids=log.item_ids.cast(wider))
-            catalogue = replace(catalogue, ids=catalogue.ids.cast(wider))
+            log = replace(log, item_ids=_cast(log.item_ids, wider))
+            catalogue = replace(catalogue, ids=_cast(catalogue.ids, wider))
         ids = catalogue.ids
         if log.item_ids.type != ids.type:
             raise DataError(
@@ -165,6 +165,16 @@ class Dataset:
         log = log.renumber_items(catalogue.ids)
         candidates: Candidates = "interacted" if log.item_counts().all() else "catalogue"
         return Dataset(self.name, log, catalogue, candidates)
+
+
+def _cast(ids: pa.Array, kind: pa.DataType) -> pa.Array:
+    try:
+        return ids.cast(kind)
+    except pa.ArrowInvalid as error:
+        raise DataError(
+            f"Item ids differ in type between the two tables, and cannot all be {kind}: {error}",
+            "Give both columns one type, for example strings.",
+        ) from error
 
 
 def common_id_type(one: pa.DataType, other: pa.DataType) -> pa.DataType | None:

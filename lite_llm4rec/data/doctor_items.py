@@ -61,7 +61,10 @@ def examine_items(
     columns = _usable_text(table, key, text, where, report)
     try:
         catalogue = Catalogue.from_arrow(table, key, columns, where)
-    except (DataError, pa.ArrowException) as error:
+    except DataError as error:
+        report.findings.append(as_finding("items_table", error))
+        return
+    except pa.ArrowException as error:
         message = f"{where} cannot serve as an items table: {error}"
         report.findings.append(Finding("error", "items_table", message, "Turn it into text."))
         return

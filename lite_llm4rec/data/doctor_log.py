@@ -156,7 +156,10 @@ def _build(
     table = pa.table({"user": columns["user"], "item": columns["item"], "time": times})
     try:
         return Interactions.from_table(table, user="user", item="item", time="time")
-    except (DataError, pa.ArrowException) as error:
+    except DataError as error:
+        report.findings.append(as_finding("id_type", error))
+        return None
+    except pa.ArrowException as error:
         message = f"{where}: users or items cannot be identified: {error}"
         report.findings.append(Finding("error", "id_type", message, "Turn the ids into text."))
         return None

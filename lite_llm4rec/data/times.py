@@ -36,16 +36,17 @@ def as_numbers(column: pa.ChunkedArray, where: str) -> npt.NDArray[Any]:
     if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
         column = _parse_text(column, where)
     if pa.types.is_integer(column.type):
-        return np.asarray(column.to_numpy(), np.int64)
+        return _as_int64(column, where)
     if pa.types.is_decimal(column.type):
         column = column.cast(pa.float64())
     if pa.types.is_floating(column.type):
         return _whole_if_possible(column.to_numpy().astype(np.float64), where)
-    if pa.types.is_temporal(column.type) and not pa.types.is_time(column.type):
+    if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         microseconds = column.cast(pa.timestamp("us"), safe=False).cast(pa.int64()).to_numpy()
         return _whole_if_possible(microseconds / 1e6, where)
     raise DataError(
-        f"{where} has the type {column.type}, which is no time.", "Name another column."
+        f"{where} has the type {column.type}, which is no time.",
+        "Name another column, or make it a time stamp or a number of seconds.",
     )
 
 
@@ -63,6 +64,17 @@ def date_of(seconds: float) -> str:
     """
     bounded = int(min(max(seconds, -1e14), 1e14))  # far past any calendar, within datetime64
     return str(np.datetime64(bounded, "s").astype("datetime64[D]"))
+
+
+def _as_int64(column: pa.ChunkedArray, where: str) -> npt.NDArray[np.int64]:
+    try:
+        return np.asarray(column.cast(pa.int64()).to_numpy(), np.int64)
+    except pa.ArrowInvalid as error:
+        row = pc.index(column, pc.max(column)).as_py()
+        raise DataError(
+            f"{where}, {at_row(row)}: {column[row].as_py()} is too large for a time.",
+            "Use seconds since 1970, or milli-, micro- or nanoseconds.",
+        ) from error
 
 
 def _whole_if_possible(numbers: npt.NDArray[np.float64], where: str) -> npt.NDArray[Any]:

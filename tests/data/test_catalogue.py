@@ -64,6 +64,7 @@ def test_ids_alone() -> None:
         ({"item_id": pa.array([], pa.string())}, {}, "has no rows"),
         ({"item_id": ["a"], "title": ["x"]}, {"text": ["titel"]}, "has no column 'titel'"),
         ({"item_id": [1.0, None]}, {}, "the id is missing"),
+        ({"item_id": [["a", "b"]]}, {}, "'item_id' holds lists or objects"),
         ({"item_id": [1.0e20, 2.0]}, {}, "'item_id' holds decimal numbers"),
         ({"item_id": ["a"], "tags": [{"x": 1}]}, {"text": ["tags"]}, "'tags', holds struct<"),
     ],

@@ -117,6 +117,13 @@ def test_interactions_of_another_order_are_numbered_as_the_catalogue() -> None:
     assert found.interactions.items.tolist() == data.interactions.items.tolist()
 
 
+def test_integer_ids_that_no_one_type_holds_are_refused() -> None:
+    log = pa.table(LOG).set_column(1, "item_id", pa.array([1, 2**63 + 5, 1, 2, 2], pa.uint64()))
+    items = pa.table(ITEMS).set_column(0, "item_id", pa.array([1, 2, 3], pa.int64()))
+    with pytest.raises(DataError, match="cannot all be int64: Integer value 9223372036854775813"):
+        Dataset.from_tables(log, items)
+
+
 def test_ids_of_two_kinds_are_refused() -> None:
     items = pa.table(ITEMS).set_column(0, "item_id", pa.array([b"a", b"b", b"c"]))
     with pytest.raises(DataError, match="string in the interactions and binary in the items"):

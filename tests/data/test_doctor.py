@@ -119,9 +119,17 @@ def test_decimal_ids() -> None:
     assert dict(report.facts)["users"] == "1"
 
 
-def test_ids_that_cannot_be_told_apart_by_value() -> None:
-    log = table([["a"], ["a"]], ["x", "y"])
-    assert only(examine(log), "id_type").severity == "error"
+@pytest.mark.parametrize("users", [[["a"], ["a"]], [{"0": 1}, {"0": 2}]], ids=["lists", "objects"])
+def test_ids_that_are_lists_or_objects(users: list[Any]) -> None:
+    finding = only(examine(table(users, ["x", "y"])), "id_type")
+    assert finding.severity == "error"
+    assert "column 'user' holds lists or objects" in finding.message
+
+
+def test_the_table_that_pandas_writes_as_json_by_default(tmp_path: Path) -> None:
+    (tmp_path / "log.json").write_text(pd.DataFrame(GOOD.to_pydict()).to_json())
+    finding = found(examine(tmp_path / "log.json"))["id_type"]
+    assert 'orient="records", lines=True' in finding.remedy
 
 
 @pytest.mark.parametrize(

@@ -125,6 +125,13 @@ def test_an_id_by_another_name() -> None:
     assert found(examine(GOOD, items_of([*"xyz"]).rename_columns(["id", "title"]))) == {}
 
 
+def test_a_text_column_that_is_named_twice() -> None:
+    finding = only(examine(GOOD, items_of([*"xyz"]), text=["title", "title"]), "items_table")
+    assert (finding.message, finding.remedy) == (
+        "The text columns name 'title' twice.", "Name each once."
+    )  # fmt: skip
+
+
 def test_columns_that_are_no_text() -> None:
     items = items_of([*"xyz"]).append_column("price", pa.array([1.5, 2.5, 3.5]))
     items = items.append_column("tags", pa.array([["a"], ["b"], []]))

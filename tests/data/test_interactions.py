@@ -134,6 +134,14 @@ def test_columns_are_named_by_argument() -> None:
             "column 'item_id' holds decimal numbers",
         ),
         (
+            {"user_id": [1], "item_id": [[1, 2]], "timestamp": [1]},
+            "column 'item_id' holds lists or objects",
+        ),
+        (
+            {"user_id": [{"0": 1, "1": 2}], "item_id": [{"0": 5, "1": 6}], "timestamp": [1]},
+            "column 'user_id' holds lists or objects",
+        ),
+        (
             {"user_id": [1, 1], "item_id": [1, 1], "timestamp": ["5", "soon"]},
             "column 'timestamp', row 1 \\(from 0, header not counted\\): 'soon' is not a time",
         ),

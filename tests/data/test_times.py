@@ -42,6 +42,13 @@ def test_whole_times_become_int64(values: list[Any], kind: Any, expected: list[i
     assert read.tolist() == expected
 
 
+def test_what_is_a_span_or_too_large_is_no_time() -> None:
+    with pytest.raises(DataError, match=r"column 't' has the type duration\[s\], which is no time"):
+        numbers([5], pa.duration("s"))
+    with pytest.raises(DataError, match=r"column 't', row 1 .*: 9223372036854775808 is too large"):
+        numbers([5, 2**63], pa.uint64())
+
+
 @pytest.mark.parametrize("values", [[0.5, 1.0], ["0.5", "1"]])
 def test_fractions_are_kept(values: list[Any]) -> None:
     assert numbers(values).tolist() == [0.5, 1.0]
