@@ -235,8 +235,9 @@ class Catalogue:
 def _as_text(column: pa.ChunkedArray, where: str) -> pa.Array:
     try:
         if pa.types.is_list(column.type):
-            lists = column.cast(pa.list_(pa.string())).to_pylist()
-            return pa.array([_joined(texts) for texts in lists], pa.string())
+            paths = pa.types.is_list(column.type.value_type)
+            lists = column.cast(pa.list_(pa.list_(pa.string()) if paths else pa.string()))
+            return pa.array([_joined(texts) for texts in lists.to_pylist()], pa.string())
         return column.cast(pa.string()).combine_chunks()
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid) as error:
         raise DataError(
@@ -244,8 +245,10 @@ def _as_text(column: pa.ChunkedArray, where: str) -> pa.Array:
         ) from error
 
 
-def _joined(texts: list[str | None] | None) -> str | None:
-    return " ; ".join(text for text in texts or () if text is not None) or None
+def _joined(texts: list[Any] | None, mark: str = " ; ") -> str | None:
+    """Join a list's texts; those of a list in it, as a category's path is, by ` > `."""
+    parts = [_joined(text, " > ") if isinstance(text, list) else text for text in texts or ()]
+    return mark.join(part for part in parts if part is not None) or None
 
 
 def _codes(ids: pa.Array) -> npt.NDArray[Any]:

@@ -128,21 +128,24 @@ def _count_known(column: pa.ChunkedArray, known: pa.Array) -> int:
 def text_columns(table: pa.Table, item: str, named: Sequence[str] | None, where: str) -> list[str]:
     """Choose the columns whose text describes an item, the title first.
 
-    None takes every column of text, or lists of it, but the id; and what is named like a title,
-    whatever its type, as titles may all be numbers.
+    None takes every column that `holds_text` but the id; and what is named like a title, whatever
+    its type, as titles may all be numbers.
     """
+    if isinstance(named, str):
+        raise DataError(f"text is {named!r}, and should be a list.", f"text=[{named!r}]")
     if named is not None:
         twice = next((name for name in named if list(named).count(name) > 1), None)
         if twice is not None:
             raise DataError(f"The text columns name '{twice}' twice.", "Name each once.")
         return [find_column(table, "title", name, where) for name in named]
-    columns = [field.name for field in table.schema if field.name != item and _is_text(field.type)]
+    columns = [field.name for field in table.schema if holds_text(field.type)]
     title = usual_name(table, "title")
     first = [] if title is None or title == item else [title]
-    return first + [name for name in columns if name not in first]
+    return first + [name for name in columns if name not in (item, *first)]
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def holds_text(kind: pa.DataType, lists: int = 2) -> bool:
+    """Tell text, lists of it, and lists of such lists, as paths of categories are."""
     if pa.types.is_list(kind):
-        return _is_text(kind.value_type)
+        return lists > 0 and holds_text(kind.value_type, lists - 1)
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

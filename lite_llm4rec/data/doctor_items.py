@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.data.columns import id_column, text_columns
+from lite_llm4rec.data.columns import holds_text, id_column, text_columns
 from lite_llm4rec.data.dataset import common_id_type
 from lite_llm4rec.data.doctor_report import (
     Bools,
@@ -91,14 +91,14 @@ def _usable_text(
     columns = [name for name in found if name is not None]
     for name in list(columns):
         kind = table[name].type
-        if pa.types.is_list(kind) and is_text(kind.value_type):
+        if holds_text(kind):
             continue
         if pa.types.is_nested(kind) or pa.types.is_binary(kind):
             columns.remove(name)
             message = f"{where}, column '{name}' holds {kind}, which is no text."
             remedy = "Join it into one text per item."
             report.findings.append(Finding("error", "text_type", message, remedy))
-        elif not is_text(kind):
+        else:
             message = f"{where}, column '{name}' is given as text but holds {kind}."
             remedy = "Leave it out unless its digits mean something as words, as a year does."
             report.findings.append(Finding("warning", "numeric_text", message, remedy))

@@ -21,7 +21,7 @@ import pyarrow.json
 import pyarrow.parquet
 
 from lite_llm4rec.data import amazon
-from lite_llm4rec.data.columns import USUAL_NAMES
+from lite_llm4rec.data.columns import USUAL_NAMES, holds_text
 from lite_llm4rec.errors import DataError
 
 # GroupLens' README of ML-1M and ML-10M: the columns of each `::`-separated file.
@@ -118,7 +118,7 @@ def _plain_type(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind) or pa.types.is_list(kind):
         inner = _plain_type(kind.value_type)
-        return pa.list_(inner) if pa.types.is_string(inner) else kind
+        return pa.list_(inner) if holds_text(inner) else kind
     return kind
 
 

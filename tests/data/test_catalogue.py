@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pytest
 
@@ -87,6 +88,23 @@ def test_numbers_as_titles_and_lists_of_words_are_text() -> None:
     catalogue = Catalogue.from_table(table)
     assert catalogue.ids.to_pylist() == [7, 8]  # called "id" alone
     assert catalogue.fields.to_pydict() == {"title": ["1917", "300"], "tags": ["War", "A ; B"]}
+
+
+@pytest.mark.parametrize("make", [pa.table, pl.DataFrame])
+def test_lists_of_lists_are_paths(make: Any) -> None:
+    paths = [[["Toys", "Games"], ["Gifts"]], [["Toys"], [None], []], [], None]
+    table = make({"item_id": [1, 2, 3, 4], "title": [*"abcd"], "categories": paths})
+    joined = ["Toys > Games ; Gifts", "Toys", None, None]
+    assert Catalogue.from_table(table).fields["categories"].to_pylist() == joined
+    named = Catalogue.from_table(table, text=["categories"])
+    assert named.fields["categories"].to_pylist() == joined
+
+
+def test_lists_deeper_than_paths_are_no_text() -> None:
+    table = pa.table({"item_id": [1], "title": ["a"], "deep": [[[["x"]]]]})
+    assert Catalogue.from_table(table).fields.column_names == ["title"]
+    with pytest.raises(DataError, match="'deep', holds list<"):
+        Catalogue.from_table(table, text=["deep"])
 
 
 def test_new_items_with_ids_of_another_kind_are_refused() -> None:

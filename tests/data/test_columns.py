@@ -72,6 +72,8 @@ def test_without_a_title_the_tables_order_stays() -> None:
 
 def test_named_text_columns_keep_their_order_and_must_exist() -> None:
     assert text_columns(table("a", "b"), "id", ["b", "a"], "items") == ["b", "a"]
+    with pytest.raises(DataError, match="text is 'title', and should be a list"):
+        text_columns(table("title"), "id", "title", "items")
     with pytest.raises(DataError, match="name 'a' twice"):
         text_columns(table("a", "b"), "id", ["a", "b", "a"], "items")
     with pytest.raises(DataError, match="items has no column 'c'"):
