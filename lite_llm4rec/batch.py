@@ -115,8 +115,7 @@ def recommend_file(
         total=file.metadata.num_rows, desc="recommending", unit=" users",
         disable=None if progress else True,
     )  # fmt: skip
-    parts.mkdir(parents=True, exist_ok=True)
-    with alone(parts, 0), _nothing_left(parts), bar:
+    with alone(parts, 0), _holding(parts), bar:
         _claim(parts, {"how": how, **_made_of(recommender, source)})
         made = []
         for number, histories in enumerate(_of_size(rows, chunk)):
@@ -133,7 +132,6 @@ def recommend_file(
         written, unknown = _join(made, target, open_writer, schema)
         for part in made:  # what tells how they were made goes last
             part.unlink()
-    shutil.rmtree(parts)
     return BatchCounts(file.metadata.num_rows, written, unknown, resumed)
 
 
@@ -241,14 +239,16 @@ def _write(path: Path, table: pa.Table) -> None:
 
 
 @contextmanager
-def _nothing_left(parts: Path) -> Iterator[None]:
-    """Remove the folder of parts where it fails before there is one."""
+def _holding(parts: Path) -> Iterator[None]:
+    """Make the folder of parts; remove it at the end, or where it fails before there is one."""
+    parts.mkdir(parents=True, exist_ok=True)
     try:
         yield
     except Exception:
         if not any(parts.glob("*.parquet")):
             shutil.rmtree(parts, ignore_errors=True)
         raise
+    shutil.rmtree(parts)
 
 
 def _join(

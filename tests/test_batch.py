@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError, DataError, StoreError
 from lite_llm4rec.lists import EMPTY_HISTORY
 from lite_llm4rec.models import SASRecConfig
+from lite_llm4rec.paths import alone
 from lite_llm4rec.recommender import Recommender
 from tests.conftest import elsewhere, tiny_preset, untrained
 
@@ -165,6 +167,23 @@ def test_two_do_not_make_one_target(recommender, source, tmp_path):
     with elsewhere(parts), pytest.raises(StoreError, match="Another process"):
         batch(recommender, source, target)
     assert batch(recommender, source, target).rows and not parts.exists()
+
+
+def test_the_parts_are_made_and_removed_by_who_has_the_target(
+    recommender, source, tmp_path, monkeypatch
+):
+    done = []
+
+    @contextmanager
+    def alone_and_told(parts, seconds):
+        with alone(parts, seconds):
+            done.append(parts.exists())
+            yield
+            done.append(parts.exists())
+
+    monkeypatch.setattr("lite_llm4rec.batch.alone", alone_and_told)
+    batch(recommender, source, tmp_path / "out.parquet")
+    assert done == [False, False]
 
 
 def test_a_refused_call_leaves_nothing(recommender, source, tmp_path):
