@@ -66,7 +66,8 @@ class Evaluation:
     intervals : dict
         95 % bootstrap interval over users of each mean.
     slices : dict
-        The same means for warm and cold targets and by history length, with `cases`.
+        The same means for warm and cold targets and by history length, over the users who have
+        such, with `cases`.
     leaks : list of str
         What the leak checks found; empty when all passed.
     repeats : int
@@ -326,12 +327,17 @@ def _slices(
         name = f"history {low + 1}–{high}" if high < 2**62 else f"history > {low}"
         masks[name] = (lengths > low) & (lengths <= high)
     return {
-        name: {
-            "cases": int(mask.sum()),
-            **{metric: float(value(ranks[mask]).mean()) for metric, value in CASE_METRICS.items()},
-        }
+        name: {"cases": int(mask.sum()), **_means(ranks[mask], targets.users[mask])}
         for name, mask in masks.items()
         if mask.any()
+    }
+
+
+def _means(ranks: Ints, users: Ints) -> dict[str, float]:
+    """Average each metric over users, each of whom may have several cases."""
+    return {
+        name: float(per_user_means(metric(ranks), users).mean())
+        for name, metric in CASE_METRICS.items()
     }
 
 

@@ -107,6 +107,14 @@ def test_slices_by_hand(world):
     assert slices["cold"]["mrr"] == pytest.approx((1 / 3 + 1 / 2) / 2)
 
 
+def test_means_are_over_users_in_slices_too(world):
+    model, dataset, split = world
+    twice = replace(split, test=split.test.take(np.array([0, 0, 1, 2])))  # u1 has two targets
+    found, once = evaluate(model, dataset, twice), evaluate(model, dataset, split)
+    assert found.slices["cold"] == {**once.slices["cold"], "cases": 3}
+    assert found.slices["history 1–5"]["mrr"] == found.metrics["mrr"] == once.metrics["mrr"]
+
+
 def test_the_seen_filter_removes_the_whole_history(world):
     """The model reads one item; a and b are removed too, and come back without the filter."""
     model, dataset, split = world
