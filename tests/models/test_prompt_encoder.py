@@ -66,7 +66,7 @@ def read(model: PromptEncoder, tokens: torch.Tensor) -> list[str]:
 def test_a_prompt_is_the_items_in_a_row():
     model = make(numbering="original")
     items = torch.tensor([[0, 11, 8], [9, 0, 0]])
-    tokens, words = model._prompts(items, torch.tensor([[True] * 3, [True, False, False]]))
+    tokens, words = model.prompts(items, torch.tensor([[True] * 3, [True, False, False]]))
     assert read(model, tokens) == ["item_1item_12item_9</s>", "item_10</s>"]
     assert words[0].tolist() == [1, 1, 2, 2, 2, 3, 3, 0]
     assert words[1, :4].tolist() == [1, 1, 1, 0]
@@ -74,7 +74,7 @@ def test_a_prompt_is_the_items_in_a_row():
 
 def test_p5_has_words_around_and_between():
     model = make(style="p5", numbering="original")
-    tokens, words = model._prompts(torch.tensor([[0, 11]]), torch.ones(1, 2, dtype=torch.bool))
+    tokens, words = model.prompts(torch.tensor([[0, 11]]), torch.ones(1, 2, dtype=torch.bool))
     (text,) = read(model, tokens)
     assert text == "Sofarwentthrough1,12,.Thefollowingnumberwouldbe</s>"
     assert words[0].tolist() == [0] * 4 + [1] * 2 + [2] * 3 + [0] * 7
@@ -82,7 +82,7 @@ def test_p5_has_words_around_and_between():
 
 def test_titles_are_cut(text_model: Path):
     model = make(written="title", backbone=str(text_model), max_title_tokens=1)
-    tokens, _ = model._prompts(torch.tensor([[0, 5]]), torch.ones(1, 2, dtype=torch.bool))
+    tokens, _ = model.prompts(torch.tensor([[0, 5]]), torch.ones(1, 2, dtype=torch.bool))
     assert read(model, tokens) == ["Thing[UNK]Thing[UNK]</s>"]  # this tokenizer knows no comma
 
 
