@@ -158,7 +158,10 @@ class Service:
         )
         known: Texts = dict(zip(texts, vectors, strict=True))
         of_user = dict(zip(users, stored, strict=True))
-        return all_asked(requests, served, of_user, known)
+        if len(requests) == 1:
+            return all_asked(requests, served, of_user, known)
+        # Users' long histories may be millions of ids: others are answered meanwhile.
+        return await asyncio.to_thread(all_asked, requests, served, of_user, known)
 
     async def near(self, served: Served, encoder: TextEncoder, text: str, k: int) -> Near:
         """Find the items whose text is nearest to `text`: their numbers and cosines."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from lite_llm4rec.serve import middleware
 from lite_llm4rec.serve import service as service_file
+from lite_llm4rec.serve.asking import all_asked
 from lite_llm4rec.serve.schemas import (
     AddItems,
     BatchRequest,
@@ -221,6 +222,23 @@ def test_too_slow_an_answer_says_when_to_come_back(serving: Serving):
         served.runtime.recommend = recommend
         time.sleep(0.5)
         assert client.post("/recommend", json={"history": ["i05"]}).status_code == 200
+
+
+def test_a_batch_of_long_histories_holds_up_no_others(serving: Serving, monkeypatch):
+    threads = []
+
+    def noted(*given: Any) -> Any:
+        threads.append(threading.current_thread())
+        return all_asked(*given)
+
+    monkeypatch.setattr(service_file, "all_asked", noted)
+    with serving() as client:
+        client.portal.call(lambda: threads.append(threading.current_thread()))
+        one = {"user": "u1"}
+        assert client.post("/recommend", json=one).status_code == 200
+        assert client.post("/recommend/batch", json={"requests": [one, one]}).status_code == 200
+    loop, alone, together = threads
+    assert alone is loop and together is not loop
 
 
 def test_searches_wait_in_a_queue_and_not_for_ever(
