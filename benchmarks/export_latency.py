@@ -20,7 +20,7 @@ from lite_llm4rec.records import write_benchmark
 
 RESULT = Path(__file__).parents[1] / "results" / "benchmarks" / "export_latency.json"
 N_ITEMS, LENGTH, WIDTH = 3706, 20, 512
-TURNS = {1: 50, 32: 10}
+TURNS = {1: 50, 32: 20}
 KINDS: list[tuple[Any, Any]] = [
     ("int8", "onnx"),
     ("fp32", "onnx"),
@@ -42,7 +42,7 @@ def main() -> None:
     measured = {}
     for precision, runtime in KINDS:
         with tempfile.TemporaryDirectory() as folder:
-            write_graph(model, Path(folder) / GRAPH, precision)
+            write_graph(model, Path(folder) / GRAPH, precision, runtime)
             settings = exported_config(model, precision, runtime)
             try:
                 exported = ExportedModel(settings, item_tensors(model, counts), Path(folder))

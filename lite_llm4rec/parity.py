@@ -132,6 +132,9 @@ def latencies(
 ) -> dict[str, dict[str, float]]:
     """Time both encoders on full histories, in turn, each `turns` times for each batch size.
 
+    Each time after an untimed call of the same: a service has one of the two, and the threads of
+    the other would still be awake.
+
     Returns
     -------
     dict
@@ -152,12 +155,12 @@ def latencies(
 
 
 def _alternate(runs: Sequence[Callable[[], Any]], repeats: int) -> list[float]:
-    """Give the median milliseconds of each, after a warm-up."""
+    """Give the median milliseconds of each, timed at every second call."""
     spent: list[list[float]] = [[] for _ in runs]
-    for turn in range(repeats + 1):
+    for _ in range(repeats):
         for run, seconds in zip(runs, spent, strict=True):
+            run()
             started = time.perf_counter()
             run()
-            if turn:
-                seconds.append(time.perf_counter() - started)
+            seconds.append(time.perf_counter() - started)
     return [1000 * statistics.median(seconds) for seconds in spent]

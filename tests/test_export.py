@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pyarrow as pa
 import pytest
 import torch
@@ -12,7 +13,7 @@ import torch
 from lite_llm4rec.data.batching import pad
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError, StoreError
-from lite_llm4rec.export import export
+from lite_llm4rec.export import export, write_graph
 from lite_llm4rec.models import (
     BERT4RecConfig,
     CausalConfig,
@@ -89,6 +90,24 @@ def test_it_gives_what_the_model_gives(small_kinds: Dataset, name: str, tmp_path
         for parameter in original.model.parameters():  # so that no two scores are alike
             parameter.add_(0.1 * torch.randn(parameter.shape))
     assert_same(original, exported(original, tmp_path / "e"))
+
+
+@pytest.mark.parametrize(
+    ("name", "runtime", "fused"),
+    [
+        ("lite-t5", "onnx", True),
+        ("lite-t5", "openvino", False),  # which does not know onnxruntime's operators
+        pytest.param("lite-gpt2", "onnx", False, marks=pytest.mark.slow),  # refused by onnxruntime
+    ],
+)
+def test_attention_is_onnxruntime_s_own_where_it_can_be(
+    small_ring: Dataset, tmp_path: Path, name: str, runtime: Any, fused: bool
+):
+    model = untrained(small_ring, tiny_preset(model=CONFIGS[name])).model
+    write_graph(model.eval(), tmp_path / "graph.onnx", "fp32", runtime)
+    operators = {node.op_type for node in onnx.load(tmp_path / "graph.onnx").graph.node}
+    assert ("MultiHeadAttention" in operators) == fused
+    assert [path.name for path in tmp_path.iterdir()] == ["graph.onnx"]
 
 
 def test_score_ties_and_histories_of_one_item(small_ring: Dataset, tmp_path: Path):
