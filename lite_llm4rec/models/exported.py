@@ -226,8 +226,8 @@ def _onnxruntime(graph: Path) -> Encoder:
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    # Waiting threads sleep: ranking needs the cores between two passes, and so do other processes.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Between two passes waiting threads sleep: ranking needs the cores, and so do other processes.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     try:
         session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime's own errors have no common base
