@@ -64,6 +64,7 @@ def run_cell(
             "question": cell["question"],
             "changed": cell.get("set", []),
             "epochs": stage["epochs"],
+            "stages": model.stages,
             "max_seconds": max_seconds,
             "settings": to_dict(preset),
         },

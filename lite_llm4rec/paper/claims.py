@@ -290,7 +290,7 @@ CLAIMS = (
         "Lite-LLM4Rec is better than every baseline that is no language model.",
         Better(
             "table4", "Lite-LLM4Rec small, sampling", ("BERT4Rec", "SASRec", "S3-Rec", "FDSA"),
-            SMALL,
+            f"{SMALL}; of its peers only SASRec has settings of a search of its own",
         ),
     ),
     Claim(
