@@ -20,12 +20,10 @@ def take_over(cell: Cell, bench: Bench) -> bool:
         Whether there was one of the same settings on the same histories, and of the same budget
         where that ended it. It may be called otherwise there.
     """
-    if cell.settings is None:
-        return False
-    own, wanted = cell.record(bench), whole_settings(cell.settings(cell, bench))
+    own = cell.record(bench)
     for path in sorted(bench.records.glob(f"*/{cell.data}.*.{cell.seed}.json")):
         record = json.loads(path.read_text(encoding="utf-8"))
-        if path == own or not _is_same(record, wanted, cell, bench):
+        if path == own or not _is_same(record, cell, bench):
             continue
         for beside in sorted(path.parent.glob(f"{path.stem}.*.json")):  # what needs no training
             name = beside.name.replace(path.stem, own.stem, 1)
@@ -37,8 +35,10 @@ def take_over(cell: Cell, bench: Bench) -> bool:
     return False
 
 
-def _is_same(record: dict[str, Any], wanted: dict[str, Any], cell: Cell, bench: Bench) -> bool:
-    if "metrics" not in record or "settings" not in record or _is_top_n(record):
+def _is_same(record: dict[str, Any], cell: Cell, bench: Bench) -> bool:
+    if "metrics" not in record or "settings" not in record or cell.settings is None:
+        return False
+    if _is_top_n(record):
         return False
     if is_cut(record) and is_gpu(record) != (bench.device == "cuda"):
         return False
@@ -47,8 +47,9 @@ def _is_same(record: dict[str, Any], wanted: dict[str, Any], cell: Cell, bench: 
     if record["sequences_sha256"] != bench.dataset(cell.data).interactions.sequences_sha256:
         return False
     try:
-        return whole_settings(record["settings"]) == wanted
-    except ConfigError:  # of settings that are no more
+        before = whole_settings(record["settings"])
+        return before == whole_settings(cell.settings(cell, bench))
+    except ConfigError:  # of settings that are no more, or cannot be here
         return False
 
 

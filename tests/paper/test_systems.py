@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS, cells
 from lite_llm4rec.paper.reproduce import reproduce
@@ -134,6 +135,16 @@ def test_what_is_the_same_training(
     path.write_text(json.dumps(whole))
     assert take_over(cell, replace(bench, budget=budget)) == taken
     assert cell.record(bench).exists() == taken
+
+
+def test_settings_that_cannot_be_here_are_nobody_s(bench: Bench):
+    trained(named("POD small"), bench)
+
+    def refused(cell: Cell, bench: Bench) -> dict[str, Any]:
+        raise ConfigError("This T5 has no tokenizer.", "Name one that has.")
+
+    cell = replace(cell_of(named("POD small"), "table2"), settings=refused)
+    assert not take_over(cell, replace(bench, budget=1e-6))
 
 
 def test_other_settings_are_another_training(bench: Bench):
