@@ -1,5 +1,6 @@
 """A data set and a preset → a trained `Run`."""
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,7 @@ def fit_run(
     model = MODELS[preset.model.kind].create(preset.model, facts)
     if init_from is not None:
         places = _places(init_from.catalogue, dataset.catalogue, facts)
+        _warn_of_strangers(init_from.catalogue, dataset.catalogue, places[0])
         if preset.cold_share:
             _check_cold(counts, init_from.counts, places[0])
         take_over(model, facts, init_from.model, *places)
@@ -121,6 +123,17 @@ def _first_vectors(
     vectors = np.ascontiguousarray(found, np.float32)
     check_vectors(vectors, len(dataset.catalogue))
     return vectors
+
+
+def _warn_of_strangers(old: Catalogue, new: Catalogue, places: Ints) -> None:
+    """Tell where the run to go on from knows none of the items, as when ids changed their type."""
+    if not (places >= 0).any():
+        warnings.warn(
+            f"The run to go on from holds none of the {len(new):,} items, so that what it learnt of"
+            f" items is of no use here. Its ids are {old.ids.type}, as {old.ids[0].as_py()!r}, and"
+            f" these are {new.ids.type}, as {new.ids[0].as_py()!r}.",
+            stacklevel=2,
+        )
 
 
 def _check_cold(counts: Ints, old_counts: Ints, places: Ints) -> None:

@@ -2,14 +2,18 @@
 
 from collections.abc import Callable
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
+from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import ConfigError, nearest
 from lite_llm4rec.models import SequenceModel
 from lite_llm4rec.rank import Seen, top_k
 from lite_llm4rec.run_folder import Run
 
 WAYS = ("text", "behaviour")
+NO_TEXT = "no text is known of this item"
 
 
 def compared_vectors(
@@ -35,11 +39,21 @@ def compared_vectors(
     if by not in WAYS:
         raise ConfigError(f"by is '{by}'.", nearest(by, WAYS))
     if by == "text" and not run.vectors.shape[1]:
-        raise ConfigError("This model was trained on ids alone.", 'Ask with by="behaviour".')
+        raise ConfigError(
+            "This model was trained on ids alone.", 'Ask with by="behaviour" (--by behaviour).'
+        )
     if by == "text":
         return torch.from_numpy(run.vectors)
     matrix = matrix_of(run.model).detach()
     return matrix[:, : matrix.shape[1] - run.model.bias_columns].cpu()
+
+
+def comparable(catalogue: Catalogue, by: str, brought: bool) -> npt.NDArray[np.bool_]:
+    """Mark the items that can be compared, (N,): by text those that have any, or a brought vector.
+
+    What has no text has a vector all the same, which says nothing.
+    """
+    return catalogue.has_text if by == "text" and not brought else np.ones(len(catalogue), bool)
 
 
 def nearest_rows(

@@ -58,10 +58,10 @@ def show_results(
     """Show systems under one protocol."""
     legend = f"R recall, N NDCG, C coverage\n{protocol.line()}"
     table = Table(caption=legend, caption_justify="left")
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     names = [name for name in METRIC_ORDER if all(name in metrics for _, metrics in rows)]
     for name in names:
-        table.add_column(SHORT.get(name, name), justify="right")
+        table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
     for system, metrics in rows:
         table.add_row(system, *[f"{metrics[name]:.4f}" for name in names])
     console.print(table)
@@ -72,10 +72,10 @@ def show_cold(
 ) -> None:
     """Show warm and cold targets apart, all ranked in one list."""
     table = Table(title="Warm and cold targets, in one ranking", title_justify="left")
-    table.add_column("", no_wrap=True)
+    table.add_column("")
     names = [name for name in ("cases", *METRIC_ORDER) if all(name in row for _, row in rows)]
     for name in names:
-        table.add_column(SHORT.get(name, name), justify="right")
+        table.add_column(SHORT.get(name, name), justify="right", no_wrap=True)
     for system, row in rows:
         values = [f"{row[name]:,}" if name == "cases" else f"{row[name]:.4f}" for name in names]
         table.add_row(system, *values)

@@ -32,7 +32,7 @@ from lite_llm4rec.lists import (
 )
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import EncoderModel, SequenceModel
-from lite_llm4rec.neighbours import compared_vectors, nearest_rows
+from lite_llm4rec.neighbours import NO_TEXT, comparable, compared_vectors, nearest_rows
 from lite_llm4rec.own_split import LearntTargets, as_numbered, learnt_targets
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, top_k
@@ -269,13 +269,18 @@ class Recommender(ItemChanges):
         items : sequence
             Ids.
         by : "text" or "behaviour"
-            Compare what the items' text says, or the head's rows: who is recommended alike.
+            Compare what the items' text says, or the head's rows: who is recommended alike. An item
+            without text has no neighbours by it, and its note says so.
         """
         _check_k(k)
-        numbers = torch.from_numpy(self.catalogue.numbers(as_ids(items)))
+        numbers = self.catalogue.numbers(as_ids(items))
         vectors = compared_vectors(self, by, self._matrix.of)
-        found, scores = nearest_rows(vectors, numbers, k, torch.from_numpy(~self.retired))
-        return name_lists(self.ids, self.titles, found, scores, list(items))
+        known = comparable(self.catalogue, by, self.brought)
+        allowed = torch.from_numpy(known & ~self.retired)
+        found, scores = nearest_rows(vectors, torch.from_numpy(numbers), k, allowed)
+        found[torch.from_numpy(~known[numbers])] = -1
+        named = name_lists(self.ids, self.titles, found, scores, list(items))
+        return replace(named, notes=["" if one else NO_TEXT for one in known[numbers]])
 
     def find(self, words: str) -> Any:
         """Return the id of the one item whose title the words mean.

@@ -156,6 +156,20 @@ def test_a_model_of_attributes_needs_some(config: Any, small_ring: Dataset):
         Recommender.fit(small_ring, preset, device="cpu", progress=False)
 
 
+def test_going_on_from_a_run_of_other_items_is_told(small_ring: Dataset):
+    quick: dict[str, Any] = {"device": "cpu", "progress": False}
+    preset = tiny_preset(model=SASRecConfig(width=16, blocks=1, history_length=5))
+    old = Recommender.fit(small_ring, preset, **quick)
+    tables = []
+    for table in ring_tables(40, 20, 6, seed=0):
+        numbers = [int(name[1:]) for name in table["item_id"].to_pylist()]
+        place = table.column_names.index("item_id")
+        tables.append(table.set_column(place, "item_id", pa.array(numbers)))
+    renamed = Dataset.from_tables(*tables)
+    with pytest.warns(UserWarning, match="none of the 20 items.*string, as 'i00'.*int64, as 0"):
+        Recommender.fit(renamed, preset, init_from=old, **quick)
+
+
 @pytest.mark.parametrize("config", [BERT4RecConfig, FDSAConfig, S3RecConfig])
 def test_going_on_with_other_items_and_attributes(config: Any):
     """Nothing is learnt in the second run, so that what it began with can be seen."""

@@ -108,6 +108,11 @@ class Catalogue:
             empty &= length.to_numpy() == 0
         return empty
 
+    @cached_property
+    def has_text(self) -> npt.NDArray[np.bool_]:
+        """Mark the items that any text is known of, (N,)."""
+        return ~self.without_text()
+
     def lookup(self, ids: Any) -> npt.NDArray[np.int64]:
         """Number ids, −1 where the catalogue does not hold one.
 
@@ -217,6 +222,9 @@ class Catalogue:
         if "_places" in vars(self):
             places = zip(ids.to_pylist(), range(len(self), len(longer)), strict=True)
             vars(longer)["_places"] = self._places | dict(places)
+        if "has_text" in vars(self):
+            added_text = longer.after(len(self)).has_text
+            vars(longer)["has_text"] = np.concatenate([self.has_text, added_text])
         return longer
 
     def with_ids(self, ids: pa.Array) -> "Catalogue":

@@ -366,8 +366,8 @@ def _size_checks(log: Interactions) -> Iterator[Finding]:
             "few_users",
             f"Only {counted(evaluated, 'user', 'have')} enough interactions to be tested on."
             f" Results are then uncertain: a recall of 0.1 means 0.1 ± {half:.3f} (95 % interval).",
-            "Do not choose between models by a smaller difference. In Python, train and test with"
-            " last_n, which takes more items per user.",
+            "Do not choose between models by a smaller difference. The split last_3 (--split, or"
+            " last_n in Python) tests on more items of each user.",
         )
 
 

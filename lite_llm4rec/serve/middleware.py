@@ -123,11 +123,17 @@ def _check_local(method: str, headers: dict[bytes, bytes]) -> None:
     ------
     Foreign
     """
-    host = headers.get(b"host", b"").decode("latin-1")
-    name = host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
-    crossing = headers.get(b"sec-fetch-site", b"") == b"cross-site" and method != "GET"
-    if crossing or not is_local(name):
+    origin = headers.get(b"origin", b"").decode("latin-1")
+    foreign = bool(origin) and not is_local(_name(origin.partition("://")[2]))
+    crossing = foreign or headers.get(b"sec-fetch-site", b"") == b"cross-site"
+    host = _name(headers.get(b"host", b"").decode("latin-1"))
+    if (crossing and method != "GET") or not is_local(host):
         raise Foreign()
+
+
+def _name(host: str) -> str:
+    """Take a host's name without its port."""
+    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.partition(":")[0]
 
 
 async def _read_body(headers: dict[bytes, bytes], receive: Receive) -> bytes:

@@ -14,7 +14,7 @@ import torch
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import DataError, LiteLLM4RecError
 from lite_llm4rec.item_vectors import catalogue_texts
-from lite_llm4rec.neighbours import nearest_to
+from lite_llm4rec.neighbours import comparable, nearest_to
 from lite_llm4rec.serve.changes import Change
 from lite_llm4rec.serve.logs import log
 from lite_llm4rec.serve.lookup import Lookup
@@ -314,7 +314,9 @@ def similar_all(asked: list[AskedSimilar]) -> list[Ranked]:
         items = [asked[place].item for place in places]
         found = first.served.runtime.similar_items(items, first.k, by=first.by)
         for row, place in enumerate(places):
-            answers[place] = Ranked(found.ids[row], found.titles[row], found.scores[row], "")
+            answers[place] = Ranked(
+                found.ids[row], found.titles[row], found.scores[row], found.notes[row]
+            )
     return [answers[place] for place in range(len(asked))]
 
 
@@ -328,7 +330,13 @@ def near_all(asked: list[AskedNear]) -> list[Near]:
         served, k = asked[places[0]].served, asked[places[0]].k
         vectors = served.runtime.vectors[: len(served.lookup)]  # it learns of new items first
         texts = np.stack([asked[place].vector for place in places])
-        found, cosines = nearest_to(torch.from_numpy(vectors), torch.from_numpy(texts), k)
+        known = comparable(served.runtime.catalogue, "text", served.runtime.brought)[: len(vectors)]
+        found, cosines = nearest_to(
+            torch.from_numpy(vectors),
+            torch.from_numpy(texts),
+            min(k, int(known.sum())),
+            allowed=torch.from_numpy(known),
+        )
         rows = zip(found.tolist(), cosines.tolist(), strict=True)
         answers |= zip(places, rows, strict=True)
     return [answers[place] for place in range(len(asked))]

@@ -156,6 +156,13 @@ def test_numbers_names_the_unknown_ids() -> None:
         catalogue.numbers(["a", *"pqrstu"])
 
 
+def test_who_has_text_is_known_of_appended_items_too() -> None:
+    catalogue = Catalogue.from_table(ITEMS)
+    assert catalogue.has_text.tolist() == [True, True, False]
+    more = Catalogue.from_table(pa.table({"item_id": ["x", "y"], "title": ["Ex", " "]}))
+    assert catalogue.append(more).has_text.tolist() == [True, True, False, True, False]
+
+
 def test_take_and_with_ids() -> None:
     catalogue = Catalogue.from_table(ITEMS).take(np.array([2, 0])).with_ids(pa.array(["new"]))
     assert catalogue.ids.to_pylist() == ["b", "c", "new"]

@@ -2,16 +2,19 @@
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
 from lite_llm4rec import recommender
 from lite_llm4rec.item_vectors import text_vectors
 from lite_llm4rec.lists import EMPTY_HISTORY
+from lite_llm4rec.neighbours import NO_TEXT
 from lite_llm4rec.recommender import Recommender
 from tests.conftest import ring_with_kinds
 from tests.serve.conftest import Serving
@@ -172,6 +175,20 @@ def test_search_finds_titles_first_and_then_what_is_near(asking: TestClient):
     assert by_text["items"][0]["score"] == pytest.approx(1.0, abs=1e-5)
     parts = asking.get("/search", params={"text": "i1", "by": "title", "k": 20}).json()["items"]
     assert sorted(item["id"] for item in parts) == [f"i{number}" for number in range(10, 20)]
+
+
+def test_an_item_without_text_is_not_found_by_it(serving: Serving, expected: Recommender, tmp_path):
+    known = expected.catalogue
+    fields = {name: known.fields[name].to_pylist() for name in known.fields.column_names}
+    for texts in fields.values():
+        texts[7] = None
+    fewer = replace(known, fields=pa.table(fields))
+    folder = replace(expected, catalogue=fewer).save(tmp_path / "fewer")
+    with serving(folder=folder) as client:
+        found = client.get("/search", params={"text": "Thing i07", "k": 20, "by": "text"}).json()
+        near = client.get("/similar", params={"item": "i07"}).json()
+    assert sorted(one["id"] for one in found["items"]) == [f"i{n:02}" for n in range(20) if n != 7]
+    assert near == {"items": [], "note": NO_TEXT}
 
 
 def test_a_run_that_reads_no_text_says_so(serving: Serving, trained: Recommender, tmp_path):

@@ -143,6 +143,11 @@ def test_without_keys_other_sites_are_refused(serving: Serving):
         crossing = {"Host": "localhost", "Sec-Fetch-Site": "cross-site"}
         assert client.post("/admin/reload", headers=crossing).status_code == 403
         assert client.get("/", headers=crossing).status_code == 200  # a link that is followed
+        for origin in ("http://evil.example", "null", "http://localhost.evil.example:8000"):
+            foreign = {"Host": "localhost", "Origin": origin}
+            assert client.post("/admin/reload", headers=foreign).status_code == 403
+        near = {"Host": "localhost:8000", "Origin": "http://[::1]:3000"}
+        assert client.post("/admin/reload", headers=near).status_code == 200
         own = {"Host": "localhost", "Sec-Fetch-Site": "same-origin"}
         assert client.post("/admin/reload", headers=own).status_code == 200
 
