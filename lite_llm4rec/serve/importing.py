@@ -17,6 +17,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from lite_llm4rec.data.interactions import Interactions
 from lite_llm4rec.data.times import seconds_per_unit
 from lite_llm4rec.errors import ConfigError, DataError, StoreError
+from lite_llm4rec.serve import logs
 from lite_llm4rec.serve.events import FILE, Recording, take_key
 from lite_llm4rec.serve.settings import MAX_ID_LENGTH, PLAIN
 from lite_llm4rec.serve.store import is_sqlite, reason
@@ -37,7 +38,8 @@ def import_interactions(
     """Record a table of interactions, those of its rows that were not recorded before.
 
     How far a file was recorded is kept with it, so that one that was killed is gone on with.
-    `known` are the catalogue's ids, which tell a log's several item columns apart.
+    `known` are the catalogue's ids, which tell a log's several item columns apart; items that are
+    not among them are counted in the service's logs.
 
     Returns
     -------
@@ -64,6 +66,8 @@ def import_interactions(
                 f"{path}: its time column is only a position, so that nothing has an age.",
                 "Give a column of times, or leave --keep-days out.",
             )
+        if known is not None:
+            _tell_unknown(path, log.item_ids, known)
         return _record_all(engine, key, log)
     except SQLAlchemyError as error:
         raise StoreError(
@@ -95,6 +99,14 @@ def check_keep_days(engine: Engine, keep_days: float | None) -> None:
             "A log was recorded whose times are only positions: --keep-days would delete it all.",
             "Leave --keep-days out, or begin another database (--state, --database).",
         )
+
+
+def _tell_unknown(path: Path, items: pa.Array, known: pa.Array) -> None:
+    """Log how many items of a file the catalogue lacks; all of them, where ids are others."""
+    unknown = set(map(str, items.to_pylist())) - set(map(str, known.to_pylist()))
+    if unknown:
+        found = {"file": str(path), "items": len(items), "unknown_items": len(unknown)}
+        logs.log.warning("the catalogue lacks items of this file", extra=found)
 
 
 def _record_all(engine: Engine, key: str, log: Interactions) -> int:

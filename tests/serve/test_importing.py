@@ -54,6 +54,15 @@ def test_of_several_item_columns_the_one_that_the_catalogue_knows(database: Engi
     assert histories(database, ["u"]) == [["P1", "P2"]]
 
 
+def test_items_that_the_catalogue_lacks_are_told(database: Engine, tmp_path: Path, caplog):
+    log = pa.table({"user_id": ["u", "u", "v"], "item_id": [1, 2, 3], "time": [1, 2, 3]})
+    pyarrow.parquet.write_table(log, tmp_path / "log.parquet")
+    import_interactions(database, tmp_path / "log.parquet", COLUMNS, None, pa.array(["1", "03"]))
+    (told,) = [one for one in caplog.records if "lacks items" in one.message]
+    assert (told.items, told.unknown_items) == (3, 2)
+    assert stored(database) == 3  # they count once such an item is added
+
+
 def test_times_in_milliseconds_are_recorded_as_seconds(database: Engine, tmp_path: Path):
     now = int(time.time())
     ages = [100, 8, 1]
