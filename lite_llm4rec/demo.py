@@ -139,11 +139,11 @@ def _show(console: Console, result: dict[str, Any]) -> None:
         "Best possible: the ranking by the probabilities that the log was drawn from."
     )
     share = f"{100 * result['share_of_best']:.0f} % of the best possible recall@10 of warm targets"
-    console.print(
-        f"{result['model']} reached {share}."
-        if result["close"]
-        else f"[red]{result['model']} fell short: {share}, less than {100 * CLOSE:.0f} %.[/red]"
-    )
+    if result["close"]:
+        console.print(f"{result['model']} reached {share}.")
+    else:
+        short = f"{result['model']} fell short: {share}, less than {100 * CLOSE:.0f} %."
+        console.print(short, style="red")
 
 
 def _show_lists(console: Console, dataset: Dataset, recommender: Recommender) -> None:
