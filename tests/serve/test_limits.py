@@ -265,7 +265,10 @@ def test_searches_wait_in_a_queue_and_not_for_ever(
         assert all("retry-after" in one.headers for one in refused)
         assert len(calls) == 1  # one search at a time
         go_on.set()
-        assert len(client.get("/search", params=search).json()["items"]) == 3
+        answers = (client.get("/search", params=search) for _ in range(100))
+        # Who gave up keeps a place until the call under way has ended.
+        answer = next(one for one in answers if one.status_code not in (429, 503))
+        assert len(answer.json()["items"]) == 3
         assert 'stage="search"' in client.get("/metrics").text
 
 
