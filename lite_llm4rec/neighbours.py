@@ -1,6 +1,8 @@
 """By what items are near to each other: their text, or who is recommended them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,12 +10,36 @@ import torch
 
 from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.errors import ConfigError, nearest
+from lite_llm4rec.lists import Recommendations, name_lists
 from lite_llm4rec.models import SequenceModel
 from lite_llm4rec.rank import Seen, top_k
 from lite_llm4rec.run_folder import Run
 
 WAYS = ("text", "behaviour")
 NO_TEXT = "no text is known of this item"
+
+
+def similar_items(
+    run: Run,
+    items: Sequence[Any],
+    k: int,
+    by: str,
+    matrix_of: Callable[[SequenceModel], torch.Tensor],
+) -> Recommendations:
+    """Find the items nearest to each of `items`; `Recommender.similar_items` says what is what.
+
+    Raises
+    ------
+    UnknownItemError, ConfigError
+    """
+    numbers = run.catalogue.numbers(items)
+    vectors = compared_vectors(run, by, matrix_of)
+    known = comparable(run.catalogue, by, run.brought)
+    allowed = torch.from_numpy(known & ~run.retired)
+    found, scores = nearest_rows(vectors, torch.from_numpy(numbers), k, allowed)
+    found[torch.from_numpy(~known[numbers])] = -1
+    named = name_lists(run.ids, run.titles, found, scores, list(items))
+    return replace(named, notes=["" if one else NO_TEXT for one in known[numbers]])
 
 
 def compared_vectors(

@@ -32,7 +32,7 @@ from lite_llm4rec.lists import (
 )
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import EncoderModel, SequenceModel
-from lite_llm4rec.neighbours import NO_TEXT, comparable, compared_vectors, nearest_rows
+from lite_llm4rec.neighbours import similar_items
 from lite_llm4rec.own_split import LearntTargets, as_numbered, learnt_targets
 from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, top_k
@@ -273,14 +273,7 @@ class Recommender(ItemChanges):
             without text has no neighbours by it, and its note says so.
         """
         _check_k(k)
-        numbers = self.catalogue.numbers(as_ids(items))
-        vectors = compared_vectors(self, by, self._matrix.of)
-        known = comparable(self.catalogue, by, self.brought)
-        allowed = torch.from_numpy(known & ~self.retired)
-        found, scores = nearest_rows(vectors, torch.from_numpy(numbers), k, allowed)
-        found[torch.from_numpy(~known[numbers])] = -1
-        named = name_lists(self.ids, self.titles, found, scores, list(items))
-        return replace(named, notes=["" if one else NO_TEXT for one in known[numbers]])
+        return similar_items(self, as_ids(items), k, by, self._matrix.of)
 
     def find(self, words: str) -> Any:
         """Return the id of the one item whose title the words mean.

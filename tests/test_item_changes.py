@@ -15,10 +15,10 @@ import torch
 from lite_llm4rec.calibrate import calibrate_cold
 from lite_llm4rec.data.catalogue import CHUNKS
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.split import cold_start, leave_one_out
+from lite_llm4rec.data.split import Split, cold_start, leave_one_out
 from lite_llm4rec.errors import ConfigError, DataError, UnknownItemError
 from lite_llm4rec.evaluate import encode_cases, evaluate, rank_cases
-from lite_llm4rec.models import CausalConfig, NearestText, Popularity
+from lite_llm4rec.models import CausalConfig, CausalLLM4Rec, NearestText, Popularity
 from lite_llm4rec.preset import Preset, TextConfig
 from lite_llm4rec.rank import seen_items, top_k
 from lite_llm4rec.recommender import Recommender
@@ -225,15 +225,21 @@ def test_the_offset_moves_cold_items_from_the_end_of_the_list_to_its_head(withou
     assert set(model.recommend([["i33", "i34"]], k=60).ids[0][-3:]) == set(NEW)
 
 
+def on_a_ring(users: int, n_items: int, length: int) -> tuple[CausalLLM4Rec, Split]:
+    """A model trained on a ring of items, and what it was trained by."""
+    dataset = Dataset.from_tables(*ring_tables(users, n_items, length, seed=0), name="ring")
+    split = leave_one_out(dataset.interactions)
+    vectors = on_a_circle(np.arange(n_items))
+    trained = Recommender.fit(
+        dataset, preset(), split=split, vectors=vectors, device="cpu", progress=False
+    )
+    assert isinstance(trained.model, CausalLLM4Rec)
+    return trained.model, split
+
+
 @pytest.mark.parametrize("seen_filter", [True, False])
 def test_calibration_gives_playing_items_their_share(seen_filter: bool):
-    log, items = ring_tables(300, ITEMS, 8, seed=0)
-    dataset = Dataset.from_tables(log, items, name="ring")
-    split = leave_one_out(dataset.interactions)
-    vectors = on_a_circle(np.arange(ITEMS))
-    model = Recommender.fit(
-        dataset, preset(), split=split, vectors=vectors, device="cpu", progress=False
-    ).model
+    model, split = on_a_ring(300, ITEMS, 8)
     offset = calibrate_cold(model, split, seed=3, seen_filter=seen_filter)
     assert float(model.cold_offset) == pytest.approx(offset)
     playing = np.random.default_rng(3).permutation(ITEMS)[:12]
@@ -253,13 +259,7 @@ def test_calibration_gives_playing_items_their_share(seen_filter: bool):
 
 @pytest.mark.parametrize("n_items", [6, 8, 12])
 def test_in_a_tiny_catalogue_calibration_takes_no_extreme(n_items: int):
-    log, items = ring_tables(60, n_items, 5, seed=0)
-    dataset = Dataset.from_tables(log, items, name="tiny")
-    split = leave_one_out(dataset.interactions)
-    vectors = on_a_circle(np.arange(n_items))
-    model = Recommender.fit(
-        dataset, preset(), split=split, vectors=vectors, device="cpu", progress=False
-    ).model
+    model, split = on_a_ring(60, n_items, 5)
     cases = split.valid
     scores = encode_cases(model, split.interactions.items, cases, "cpu") @ model.item_matrix().T
     for seed in range(4):
