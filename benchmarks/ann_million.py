@@ -35,7 +35,7 @@ def trained(data: str, run: Path | None, seconds: float) -> tuple[Recommender, D
     dataset = load(data)
     if run is not None:
         return Recommender.load(run), dataset
-    found = Recommender.fit(dataset, "fast", measure=(), max_seconds=seconds, device="cpu")
+    found = Recommender.fit(dataset, "fast", max_seconds=seconds, device="cpu")
     return found, dataset
 
 

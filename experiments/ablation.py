@@ -47,9 +47,8 @@ def run_cell(
     preset, max_seconds = preset_of(plan, cell), plan.get("max_seconds")
     folder = Path("runs") / path.parent.name / f"{path.stem}.training"
     model = Recommender.fit(
-        dataset, preset, split=split, folder=folder, device=device, measure=("valid",),
-        max_seconds=max_seconds,
-    )  # fmt: skip
+        dataset, preset, split=split, folder=folder, device=device, max_seconds=max_seconds
+    )
     found = model.evaluate(dataset, split, "valid", device=device)
     stage = model.stages[-1]
     write_record(

@@ -95,7 +95,7 @@ def main() -> None:
                 continue
             with tempfile.TemporaryDirectory() as folder:
                 model = Recommender.fit(
-                    dataset, preset, folder=folder, device="cpu", measure=("valid",),
+                    dataset, preset, folder=folder, device="cpu",
                     max_seconds=60 * options.minutes,
                 )  # fmt: skip
             found = model.evaluate(dataset, part="valid")

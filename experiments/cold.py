@@ -99,9 +99,7 @@ def main() -> None:
                 continue
             preset = preset_of(family, dataset, changes, options.share, seed)
             split = preset_split(preset, dataset)
-            trained = Recommender.fit(
-                dataset, preset, split=split, device="cpu", measure=("valid",)
-            )
+            trained = Recommender.fit(dataset, preset, split=split, device="cpu")
             if seed == 0 and trained.vectors.shape[1]:
                 baselines(options.out, dataset, split, torch.from_numpy(trained.vectors))
             measure(options.out, system, seed, trained, dataset)

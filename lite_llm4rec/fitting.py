@@ -1,7 +1,6 @@
 """A data set and a preset → a trained `Run`."""
 
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,6 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.errors import ConfigError, DataError
-from lite_llm4rec.evaluate import Part
 from lite_llm4rec.item_vectors import catalogue_facts, check_vectors, start_vectors
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import MODELS, CausalLLM4Rec
@@ -24,7 +22,7 @@ from lite_llm4rec.models.base import CatalogueFacts
 from lite_llm4rec.models.take_over import take_over
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.run_folder import Run
-from lite_llm4rec.stages import as_rows, run_stages
+from lite_llm4rec.stages import run_stages
 from lite_llm4rec.text.encoder import ItemLLM
 from lite_llm4rec.training_folder import claim
 
@@ -39,7 +37,6 @@ def fit_run(
     vectors: npt.NDArray[np.float32] | None,
     folder: Path,
     progress: bool,
-    measure: Sequence[Part],
     max_seconds: float | None,
 ) -> Run:
     """Make the preset's model and train it, stage by stage; `Recommender.fit` says what is what.
@@ -68,13 +65,13 @@ def fit_run(
         init_from.check_users(split.interactions)
     results, item_llm = run_stages(
         model, dataset, split, preset, folder, machine=machine, progress=progress,
-        measure=measure, max_seconds=max_seconds, tuned=tuned,
+        max_seconds=max_seconds, tuned=tuned,
     )  # fmt: skip
-    curves = write_curves(folder, [result.stage for result in results])
+    curves = write_curves(folder, [result["stage"] for result in results])
     if isinstance(model, CausalLLM4Rec):
         calibrate_cold(model, split, preset.seed, seen_filter=not preset.repeats)
     return Run(
-        preset, model, dataset.catalogue, counts, vectors, as_rows(results), [],
+        preset, model, dataset.catalogue, counts, vectors, results, [],
         item_llm or tuned, curves, brought=brought, users_sha256=split.interactions.users_sha256,
         sequences_sha256=split.interactions.sequences_sha256, split=split.name,
     )  # fmt: skip

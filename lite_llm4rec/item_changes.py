@@ -34,6 +34,9 @@ class ItemChanges(Run):
     ) -> int:
         """Make new items recommendable by their text, without training.
 
+        Items that the catalogue holds are passed over, so that a whole items table can be given; a
+        warning tells of those that have another text there.
+
         Parameters
         ----------
         items : path or table
@@ -41,8 +44,8 @@ class ItemChanges(Run):
         items_id : str, optional
             The id column; by default the usual names are looked for.
         vectors : numpy.ndarray, optional
-            (n, text width) the items' vectors: needed where the model was trained on brought
-            ones, else encoded here.
+            (n, text width) vectors of the table's items: needed where the model was trained on
+            brought ones, else encoded here.
 
         Returns
         -------
@@ -52,7 +55,7 @@ class ItemChanges(Run):
         Raises
         ------
         DataError
-            When an item is in the catalogue already, or has no text at all.
+            When a new item has no text at all, or the table none of the training's columns.
         ConfigError
             When this model cannot score an item by its text.
         """
@@ -71,6 +74,8 @@ class ItemChanges(Run):
             self.vectors.shape[1],
             device,
         )
+        if not len(encoded):
+            return 0
         self._matrix.add_items(self.model, torch.from_numpy(encoded))
         if self.index is not None:
             self.index.grow(self._matrix.of(self.model))

@@ -1,5 +1,6 @@
 """What a model is made from: encoded text or brought vectors, counts, attributes."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -171,7 +172,7 @@ def describe_items(
     width: int,
     device: str,
 ) -> tuple[Catalogue, npt.NDArray[np.float32]]:
-    """Read new items, and encode their text as the catalogue's was.
+    """Read the new items of a table, and encode their text as the catalogue's was.
 
     Returns
     -------
@@ -184,19 +185,26 @@ def describe_items(
     ------
     DataError
         See `Catalogue.append`; or when vectors are needed and not given, or of another width.
+
+    Warns of items that the catalogue has with another text: they keep the one that it has.
     """
     table = read_table(items)
     known = [name for name in catalogue.fields.column_names if name in table.column_names]
-    added = Catalogue.from_arrow(table, items_id, known or None, name_of(items))
-    whole = catalogue.append(added)
-    new = whole.after(len(catalogue))
+    given = Catalogue.from_arrow(table, items_id, known or None, name_of(items))
     if brought and vectors is None:
         raise DataError(
             "This model was trained on brought item vectors.", "Bring the new items' vectors too."
         )
     if vectors is not None:
-        check_vectors(vectors, len(new), width)
-        return whole, np.ascontiguousarray(vectors, np.float32)
+        check_vectors(vectors, len(given), width)
+    fresh = np.flatnonzero(catalogue.lookup(given.ids) < 0)
+    _warn_of_other_texts(given, catalogue)
+    if not len(fresh):
+        return catalogue, np.empty((0, width), np.float32)
+    whole = catalogue.append(given.take(fresh))
+    new = whole.after(len(catalogue))
+    if vectors is not None:
+        return whole, np.ascontiguousarray(vectors[fresh], np.float32)
     blank = new.without_text()
     if blank.any():
         raise DataError(
@@ -204,6 +212,24 @@ def describe_items(
             "Give it a title at least.",
         )
     return whole, text_vectors(catalogue_texts(new, preset.text), preset.text, None, device, False)
+
+
+def _warn_of_other_texts(given: Catalogue, catalogue: Catalogue) -> None:
+    places = catalogue.lookup(given.ids)
+    there = np.flatnonzero(places >= 0)
+    new, old = given.take(there), catalogue.take(places[there])
+    other = np.zeros(len(there), bool)
+    for name in new.fields.column_names:
+        if name in old.fields.column_names:
+            texts = (pc.fill_null(one.fields[name], "") for one in (new, old))
+            other |= pc.not_equal(*texts).to_numpy()
+    if other.any():
+        first = new.ids[int(other.argmax())].as_py()
+        warnings.warn(
+            f"{other.sum():,} of the items are in the catalogue with another text, the first is"
+            f" {first!r}. They keep the one that they have; the next training reads the new one.",
+            stacklevel=4,
+        )
 
 
 def catalogue_texts(catalogue: Catalogue, config: TextConfig) -> list[str]:

@@ -191,8 +191,8 @@ def show_run(
         parts.append("exported: {precision}, {runtime}".format(**config["exported"]))
     console.print(f"  {', '.join(parts)}, history ≤ {model['history_length']}")
     for stage in metrics.get("stages", []):
-        found = stage["valid"]
-        valid = f", valid recall@10 {found['recall@10']:.4f}" if found else ""
+        best = stage.get("best")
+        valid = "" if best is None else f", valid recall@10 {best:.4f}"
         console.print(
             f"  {stage['stage']} stage: {stage['epochs']} epochs, {stage['seconds']:.0f} s"
             f"{', cut by the time it had' if stage.get('cut') else ''}{valid}"

@@ -51,8 +51,8 @@ def learnt_targets(run: Run, dataset: Dataset, split: Split, targets: Targets) -
         if run.sequences_sha256 in ("", sequences):
             return []
         return [
-            f"The model was trained on other interactions ({run.sequences_sha256[:12]}, not"
-            f" {sequences[:12]}): it may know the targets."
+            "The model was trained on other interactions than these, though of the same split: it"
+            f" may know the targets. (Sequences {run.sequences_sha256[:12]}, now {sequences[:12]}.)"
         ]
     try:
         own = _made_again(run, dataset)

@@ -66,7 +66,6 @@ class Recommender(ItemChanges):
         device: str = "auto",
         devices: int = 1,
         progress: bool = True,
-        measure: Sequence[Part] = ("valid", "test"),
         max_seconds: float | None = None,
     ) -> "Recommender":
         """Train.
@@ -94,8 +93,6 @@ class Recommender(ItemChanges):
             How many of them.
         progress : bool
             Print an epoch's line, with rate and ETA.
-        measure : sequence of "valid" and "test"
-            What to measure after each stage.
         max_seconds : float, optional
             Time for training; when it is over the best so far is kept.
 
@@ -123,7 +120,7 @@ class Recommender(ItemChanges):
             run = fit_run(
                 dataset, preset, split or preset_split(preset, dataset), Machine(device, devices),
                 init_from=init_from, vectors=vectors, folder=state, progress=progress,
-                measure=measure, max_seconds=max_seconds,
+                max_seconds=max_seconds,
             )  # fmt: skip
         return cls(**vars(run))
 
@@ -194,7 +191,7 @@ class Recommender(ItemChanges):
             How many items. Fewer come back only when fewer candidates are left, or when a model
             that writes ids writes fewer of them.
         exclude : sequence
-            Ids never to recommend.
+            Ids never to recommend; those that the catalogue does not hold are passed over.
         candidates : sequence, optional
             Ids to choose from, or a bool array (N,) that marks them in the catalogue, which of
             many is quicker; by default the whole catalogue.
@@ -393,7 +390,8 @@ class Recommender(ItemChanges):
         if candidates is not None:
             allowed &= torch.from_numpy(as_marks(candidates, self.catalogue))
         if denied := as_ids(exclude):
-            allowed[self.catalogue.numbers(denied)] = False
+            numbers = self.catalogue.lookup(denied)
+            allowed[numbers[numbers >= 0]] = False
         return allowed
 
 

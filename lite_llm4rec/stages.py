@@ -6,8 +6,7 @@ Pre-training for a model that has some; the paper's joint stage; the vector stag
 import copy
 import json
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,6 @@ from safetensors.torch import load_model, save_model
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
-from lite_llm4rec.evaluate import Part, evaluate
 from lite_llm4rec.item_vectors import catalogue_texts
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, RankingModel
@@ -37,18 +35,6 @@ STAGES = ("pretrain", "joint", "vector")
 FITTED = "fitted"  # key of a finished stage's metadata
 
 
-@dataclass(frozen=True)
-class StageResult:
-    """A results row: how a stage went and what the model scored after it."""
-
-    stage: str
-    epochs: float
-    seconds: float
-    cut: bool = False
-    valid: dict[str, Any] = field(default_factory=dict)
-    test: dict[str, Any] = field(default_factory=dict)
-
-
 def run_stages(
     model: RankingModel,
     dataset: Dataset,
@@ -58,10 +44,9 @@ def run_stages(
     *,
     machine: Machine,
     progress: bool = True,
-    measure: Sequence[Part] = ("valid", "test"),
     max_seconds: float | None = None,
     tuned: ItemLLM | None = None,
-) -> tuple[list[StageResult], ItemLLM | None]:
+) -> tuple[list[dict[str, Any]], ItemLLM | None]:
     """Train the preset's stages one after the other; stages done before are taken from `folder`.
 
     Parameters
@@ -73,12 +58,12 @@ def run_stages(
 
     Returns
     -------
-    results : list of StageResult
-        One per stage; of pre-training, which teaches no ranking, only what it cost.
+    results : list of dict
+        One per stage: its name, and how it ended (`Fitted`).
     item_llm : ItemLLM or None
         The Item LLM as the joint stage left it, where there was one.
     """
-    results: list[StageResult] = []
+    results: list[dict[str, Any]] = []
     item_llm = None
     names = [name for name in STAGES if getattr(preset, name) is not None]
     for number, name in enumerate(names):
@@ -95,7 +80,7 @@ def run_stages(
         else:
             left = max_seconds
             if left is not None:
-                left = (left - sum(result.seconds for result in results)) / (len(names) - number)
+                left = (left - sum(result["seconds"] for result in results)) / (len(names) - number)
             fitted = fit(
                 model, split, stage, folder / name, seed=preset.seed, machine=machine,
                 progress=progress, name=f"{name} stage", seen_filter=not preset.repeats,
@@ -105,26 +90,8 @@ def run_stages(
                 _save(model, done, fitted)
         if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
-        parts = () if name == "pretrain" else measure
-        measured = _measure(model, dataset, split, preset, parts, machine.name())
-        results.append(StageResult(name, fitted.epochs, fitted.seconds, fitted.cut, **measured))
+        results.append({"stage": name, **asdict(fitted)})
     return results, item_llm
-
-
-def _measure(
-    model: RankingModel,
-    dataset: Dataset,
-    split: Split,
-    preset: Preset,
-    parts: Sequence[Part],
-    device: str,
-) -> dict[str, dict[str, Any]]:
-    return {
-        part: evaluate(
-            model, dataset, split, part, seen_filter=not preset.repeats, device=device
-        ).metrics
-        for part in parts
-    }
 
 
 def _set_up(
@@ -185,8 +152,3 @@ def _read_fitted(path: Path) -> Fitted:
     """Read how a finished stage ended."""
     with safe_open(path, "pt") as file:
         return Fitted(**json.loads(file.metadata()[FITTED]))
-
-
-def as_rows(results: list[StageResult]) -> list[dict[str, Any]]:
-    """Return the results as JSON can hold them."""
-    return [asdict(result) for result in results]

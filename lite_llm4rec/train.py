@@ -47,11 +47,12 @@ SELECTED_BY = "recall@10"
 class Fitted:
     """How a stage ended; `cut` says that its time was over before its epochs were.
 
-    An epoch that it ended in counts as the part that was done of it.
+    An epoch that it ended in counts as the part that was done of it. `best` is the validation's
+    metric that selected the weights; None where nothing was validated.
     """
 
     epochs: float
-    best: float
+    best: float | None
     seconds: float
     cut: bool = False
 
@@ -252,7 +253,7 @@ def fit(
         On a non-finite loss, no memory, a full disk, or Ctrl-C (`Interrupted`).
     """
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        return Fitted(0, 0.0, 0.0, False)  # it counts, as item-kNN does, when it is made
+        return Fitted(0, None, 0.0, False)  # it counts, as item-kNN does, when it is made
     machine = machine or Machine()
     task = kind(model, split, stage, seed, seen_filter, pretraining)
     if not task.steps_per_epoch():
@@ -293,7 +294,7 @@ def fit(
         ]
         task.load_state_dict(state)
     model.eval()
-    score = float(best.best_model_score or 0.0)
+    score = None if best.best_model_score is None else float(best.best_model_score)
     return Fitted(_epochs(trainer), score, resume.seconds, budget.cut)
 
 

@@ -20,6 +20,14 @@ from lite_llm4rec.models.base import RankingModel, weights_sha256
 from lite_llm4rec.paths import alone, is_main_process
 from lite_llm4rec.preset import Preset
 
+HASHED = {  # what no setting names, and what to say when it is not what it was
+    "sequences_sha256": "its interactions were others",
+    "catalogue_sha256": "its items, or their texts, were others",
+    "split_sha256": "its validation and test targets were others",
+    "vectors_sha256": "its item vectors were others",
+    "init_from_sha256": "it went on from another run, or from none",
+}
+
 
 @contextmanager
 def opened(folder: str | Path | None) -> Iterator[Path]:
@@ -67,7 +75,7 @@ def claim(
         change = _difference(mark, wanted)
         if change:
             raise ConfigError(
-                f"{folder} holds an interrupted run with other settings: {change}.",
+                f"{folder} holds an interrupted run of other settings or data: {change}.",
                 "Run it again with its own settings, take another folder, or give it up: --restart,"
                 " in Python by deleting the folder.",
             )
@@ -86,7 +94,14 @@ def has_learnt(folder: Path) -> bool:
 def _difference(mark: Path, wanted: dict[str, Any]) -> str:
     if not mark.is_file():
         return f"it has no {mark.name}, which tells them"
-    return difference(json.loads(mark.read_text(encoding="utf-8")), wanted)
+    before = json.loads(mark.read_text(encoding="utf-8"))
+    changed = [told for name, told in HASHED.items() if before.get(name) != wanted[name]]
+    settings = difference(*(_without_hashes(one) for one in (before, wanted)))
+    return settings or "; ".join(changed)
+
+
+def _without_hashes(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in settings.items() if name not in HASHED}
 
 
 def _settings(

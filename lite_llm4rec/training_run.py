@@ -19,7 +19,6 @@ from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import (
-    GenerativeConfig,
     GenerativeRec,
     NearestText,
     NextNumber,
@@ -37,7 +36,10 @@ from lite_llm4rec.training_folder import has_learnt
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """What a run measured: what needs no training, each stage, and the final evaluation."""
+    """What a run measured: what needs no training, and the trained model on the test targets.
+
+    A stage has what selected its weights, the validation's best Recall@10; test is read once.
+    """
 
     model: str
     baselines: dict[str, Evaluation]
@@ -47,16 +49,8 @@ class TrainingRun:
 
     def rows(self) -> list[tuple[str, dict[str, float]]]:
         """Name the test metrics to be shown, what needs no training first."""
-        before = [
-            (f"after the {row['stage']} stage", row["test"])
-            for row in self.stages[:-1]
-            if row["test"]
-        ]
-        return [
-            *[(name, found.metrics) for name, found in self.baselines.items()],
-            *before,
-            (self.model, self.evaluation.metrics),
-        ]
+        before = [(name, found.metrics) for name, found in self.baselines.items()]
+        return [*before, (self.model, self.evaluation.metrics)]
 
     def cold_rows(self) -> list[tuple[str, dict[str, float]]]:
         """Name the test metrics of warm and of cold targets, where both kinds exist."""
@@ -138,7 +132,6 @@ def train_run(
                 devices=devices,
                 progress=progress,
                 max_seconds=max_seconds,
-                measure=() if isinstance(preset.model, GenerativeConfig) else ("valid", "test"),
             )
         run = _measure(recommender, dataset, split, Machine(device, devices).name())
         if is_main_process():

@@ -189,7 +189,7 @@ def test_the_parts_are_made_and_removed_by_who_has_the_target(
 def test_a_refused_call_leaves_nothing(recommender, source, tmp_path):
     target, before = tmp_path / "out.parquet", sorted(tmp_path.iterdir())
     with pytest.raises(DataError):
-        batch(recommender, source, target, exclude=["nosuch"])
+        batch(recommender, source, target, candidates=["nosuch"])
     with pytest.raises(DataError, match="is the column of lists"):
         recommend_file(recommender, source, target, user="history", progress=False)
     assert sorted(tmp_path.iterdir()) == before

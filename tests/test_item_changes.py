@@ -77,6 +77,27 @@ def test_added_items_are_recommended_where_their_text_belongs(without_new, tmp_p
     assert again.ids == found.ids and again.titles == found.titles
 
 
+def test_of_a_whole_items_table_the_new_ones_are_added(without_new, tmp_path: Path):
+    model, few = (Recommender.load(without_new.save(tmp_path / "run")) for _ in range(2))
+    everything = table([NEW[0], "i04", NEW[1], "i05", NEW[2]])
+    numbers = place(everything["item_id"].to_pylist())
+    assert model.add_items(everything, vectors=on_a_circle(numbers)) == 3
+    few.add_items(table(NEW), vectors=on_a_circle(place(NEW)))
+    assert model.catalogue.sha256 == few.catalogue.sha256
+    assert np.array_equal(model.vectors, few.vectors)
+    assert model.add_items(everything, vectors=on_a_circle(numbers)) == 0
+    assert len(model.catalogue) == len(few.catalogue)
+
+
+def test_another_text_of_a_known_item_is_told(without_new, tmp_path: Path):
+    model = Recommender.load(without_new.save(tmp_path / "run"))
+    items = pa.table({"item_id": [*NEW, "i04", "i05"], "title": ["x", "y", "z", "Thing i04", "w"]})
+    vectors = on_a_circle(place([*NEW, "i04", "i05"]))
+    with pytest.warns(UserWarning, match="1 of the items are in .* the first is 'i05'"):
+        assert model.add_items(items, vectors=vectors) == 3
+    assert model.catalogue.records()[model.catalogue.numbers(["i05"])[0]]["title"] == "Thing i05"
+
+
 def test_new_items_keep_the_numbers_among_their_text(small_ring: Dataset):
     items = pa.table(
         {"item_id": small_ring.catalogue.ids, "title": ["x"] * 20, "year": list(range(1990, 2010))}
@@ -174,7 +195,6 @@ def test_retired_items_are_gone_from_every_list_and_come_back(without_new, tmp_p
 @pytest.mark.parametrize(
     ("items", "vectors", "words"),
     [
-        (table(["i01"]), on_a_circle([1]), "in the catalogue"),
         (table(["new"]), None, "brought"),
         (table(["new"]), on_a_circle([1, 2]), "shape"),
         (pa.table({"item_id": ["new"], "name": ["x"]}), on_a_circle([1]), "none of the text"),

@@ -22,7 +22,7 @@ def test_results_fit_a_narrow_terminal():
         "ml-1m-sasrec", "0" * 64, "order", None, "leave_one_out", "test", "interacted", 3416,
         True, 20,
     )  # fmt: skip
-    names = ["popularity", "after the joint stage", "Lite-LLM4Rec"]
+    names = ["popularity", "nearest text", "Lite-LLM4Rec"]
     metrics = dict.fromkeys(METRIC_ORDER, 0.1234)
     out = io.StringIO()
     show_results(Console(file=out, width=80), protocol, [(name, metrics) for name in names])
@@ -47,15 +47,15 @@ def test_targets_that_no_ranking_can_hold_are_told():
         assert told in out.getvalue()
 
 
-def test_a_stage_that_was_not_measured_is_shown_by_what_it_cost():
+def test_a_stage_that_was_not_validated_is_shown_by_what_it_cost():
     config = {
         "format_version": 1,
         "shape": [20, 0],
         "preset": {"name": "s3rec/short", "model": {"kind": "s3rec", "history_length": 50}},
     }
     stages = [
-        {"stage": "pretrain", "epochs": 3, "seconds": 2.0, "valid": {}},
-        {"stage": "vector", "epochs": 4, "seconds": 5.0, "valid": {"recall@10": 0.5}},
+        {"stage": "pretrain", "epochs": 3, "seconds": 2.0, "best": None},
+        {"stage": "vector", "epochs": 4, "seconds": 5.0, "best": 0.5},
     ]
     out = io.StringIO()
     show_run(Console(file=out, width=80), Path("run"), config, {"stages": stages})

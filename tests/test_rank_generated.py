@@ -154,9 +154,8 @@ def preset(**settings: Any) -> Preset:
 @pytest.fixture(scope="module")
 def trained(ring: Dataset) -> Recommender:
     return Recommender.fit(
-        ring, preset(prompt_vectors=2, numbering="random"), device="cpu", progress=False,
-        measure=(),
-    )  # fmt: skip
+        ring, preset(prompt_vectors=2, numbering="random"), device="cpu", progress=False
+    )
 
 
 def test_it_learns_what_always_follows(ring: Dataset, trained: Recommender):
@@ -241,7 +240,7 @@ def test_the_original_numbering_is_told(small_ring: Dataset):
     started = preset(numbering="original")
     stage = replace(started.vector, epochs=1, validate_every=1)  # type: ignore[type-var]
     recommender = Recommender.fit(
-        small_ring, replace(started, vector=stage), device="cpu", progress=False, measure=()
+        small_ring, replace(started, vector=stage), device="cpu", progress=False
     )
     numbers = recommender.model.numbers  # type: ignore[union-attr]
     log = small_ring.interactions
@@ -272,7 +271,7 @@ def test_a_run_with_collaborative_numbers_comes_back(small_ring: Dataset, tmp_pa
 
 def test_it_goes_on_with_the_same_catalogue_only(small_ring: Dataset, ring: Dataset):
     once = replace(preset(), vector=StageConfig(strategy="sampling", epochs=1))
-    quiet: dict[str, Any] = {"device": "cpu", "progress": False, "measure": ()}
+    quiet: dict[str, Any] = {"device": "cpu", "progress": False}
     first = Recommender.fit(small_ring, once, **quiet)
     second = Recommender.fit(small_ring, once, init_from=first, **quiet)
     assert torch.equal(first.model.numbers, second.model.numbers)  # type: ignore[union-attr]

@@ -139,9 +139,10 @@ def test_unknown_ids_are_named_or_dropped(trained: Recommender):
     for option in ({"exclude": "i03"}, {"candidates": "i03"}):
         with pytest.raises(DataError, match="a list"):
             trained.recommend(HISTORIES, **option)
-    for option in ({"exclude": ["nope"]}, {"candidates": ["nope"]}):
-        with pytest.raises(UnknownItemError, match="'nope'"):
-            trained.recommend(HISTORIES, **option)  # type: ignore[arg-type]
+    with pytest.raises(UnknownItemError, match="'nope'"):
+        trained.recommend(HISTORIES, candidates=["nope"])
+    found = trained.recommend(HISTORIES, exclude=["i03", "nope"])
+    assert found.ids == trained.recommend(HISTORIES, exclude=["i03"]).ids
 
 
 def test_an_empty_history_gets_the_most_popular(by_number: Recommender):

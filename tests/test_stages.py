@@ -9,9 +9,7 @@ import torch
 
 from lite_llm4rec import stages, store
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import StoreError
-from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.models import S3Rec, S3RecConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
@@ -61,12 +59,10 @@ def test_one_row_per_stage(joint: Recommender, small_ring: Dataset, text_model: 
     only = fit(small_ring, text_preset(text_model, vector=STAGE))
     assert [row["stage"] for row in only.stages] == ["vector"]
     assert only.item_llm is None
-    assert both.stages[0]["test"] == joint.stages[0]["test"]
+    assert both.stages[0]["best"] == joint.stages[0]["best"]
     for recommender in (both, joint, only):
-        split = leave_one_out(small_ring.interactions)
-        for part in ("valid", "test"):
-            found = evaluate(recommender.model, small_ring, split, part)  # type: ignore[arg-type]
-            assert recommender.stages[-1][part] == found.metrics
+        found = recommender.evaluate(small_ring, part="valid").metrics["recall@10"]
+        assert recommender.stages[-1]["best"] == pytest.approx(found)
     assert [line.split(",")[:2] for line in both.curves.splitlines()[1:]] == [
         ["joint", "0"],
         ["joint", "1"],
@@ -140,7 +136,7 @@ def test_a_stage_that_is_done_is_not_done_again(
         assert torch.equal(found.model.head.weight, whole.model.head.weight)
         assert np.array_equal(table(found), table(whole))
         assert [row["epochs"] for row in found.stages] == [2, 2]
-        assert [row["test"] for row in found.stages] == [row["test"] for row in whole.stages]
+        assert [row["best"] for row in found.stages] == [row["best"] for row in whole.stages]
         assert found.curves == whole.curves
         assert found.item_llm is not None
     assert [row["seconds"] for row in again.stages] == [row["seconds"] for row in resumed.stages]
@@ -214,8 +210,8 @@ def test_pretraining_comes_first_and_says_only_what_it_cost(monkeypatch: pytest.
     found = fit(dataset, pretrained_preset())
     before, after = found.stages
     assert (before["stage"], before["epochs"]) == ("pretrain", 3)
-    assert before["valid"] == before["test"] == {}
-    assert after["stage"] == "vector" and after["test"]["recall@10"] > 0.9
+    assert before["best"] is None
+    assert after["stage"] == "vector" and after["best"] > 0.9
     assert {line.split(",")[0] for line in found.curves.splitlines()[1:]} == {"vector"}
     assert learnt["pretrain stage"] == set()
     assert {name.split(".")[0] for name in learnt["vector stage"]} == {"attributes", "pretext"}

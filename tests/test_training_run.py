@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lite_llm4rec import stages, store
+from lite_llm4rec import fitting, stages, store
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import ConfigError, Interrupted, LiteLLM4RecError, StoreError
@@ -33,14 +33,14 @@ def run(dataset: Dataset, preset: Preset, out: Path, **options: Any) -> Training
     return train_run(dataset, preset, out, device="cpu", progress=False, **options)
 
 
-def interrupt(monkeypatch: pytest.MonkeyPatch, *arguments: Any, before: str = "_measure") -> None:
-    """Begin a run that is stopped where `stages` calls `before`: by default after training."""
+def interrupt(monkeypatch: pytest.MonkeyPatch, *arguments: Any, trained: bool = True) -> None:
+    """Begin a run that is stopped after training, or before it."""
 
     def stop(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, before, stop)
+        patch.setattr(*((fitting, "write_curves") if trained else (stages, "fit")), stop)
         with pytest.raises(KeyboardInterrupt):
             run(*arguments)
 
@@ -65,12 +65,10 @@ def test_popularity_is_measured_beside_it(small_ring: Dataset, preset: Preset, t
     assert [name for name, _ in result.rows()] == [
         "popularity",
         "nearest text",
-        "after the joint stage",
         "Lite-LLM4Rec",
     ]
     assert result.rows()[0][1] == result.baselines["popularity"].metrics
-    assert result.rows()[2][1] == result.stages[0]["test"]
-    assert result.rows()[3][1] == result.evaluation.metrics
+    assert result.rows()[2][1] == result.evaluation.metrics
     popular, own = result.baselines["popularity"].protocol, result.evaluation.protocol
     assert replace(popular, history_length=5) == own
     assert json.loads(json.dumps(result.to_dict()))["evaluation"] == json.loads(
@@ -88,7 +86,7 @@ def test_an_interrupted_run_of_other_settings_is_not_taken_over(
     assert state.is_dir()
     other = replace(preset, vector=replace(STAGE, lr=1e-3))
     with pytest.raises(
-        ConfigError, match=r"other settings: preset\.vector\.lr was 0\.005 and is 0\.001 now\."
+        ConfigError, match=r"settings or data: preset\.vector\.lr was 0\.005 and is 0\.001 now\."
     ):
         run(small_ring, other, out)
     seeded = replace(preset, seed=5)
@@ -97,12 +95,12 @@ def test_an_interrupted_run_of_other_settings_is_not_taken_over(
     with pytest.raises(ConfigError, match=r"preset\.joint was None and is "):
         run(small_ring, replace(preset, joint=STAGE), out)
     data = Dataset.from_tables(*ring_tables(41, 20, 6, seed=0), name="small-ring")
-    with pytest.raises(ConfigError, match="sequences_sha256 was"):
+    with pytest.raises(ConfigError, match="its interactions were others"):
         run(data, preset, out)
     rows = np.arange(len(small_ring.catalogue))[::-1].copy()
     log, items = small_ring.interactions, small_ring.catalogue
     reordered = Dataset.align("small-ring", log, items.take(rows), "interacted")
-    with pytest.raises(ConfigError, match="catalogue_sha256 was"):
+    with pytest.raises(ConfigError, match="its items, or their texts, were"):
         run(reordered, preset, out)
     assert state.is_dir() and not out.exists()
     run(small_ring, other, out, restart=True)
@@ -113,7 +111,7 @@ def test_an_interrupted_run_of_other_settings_is_not_taken_over(
 def test_a_run_that_was_stopped_before_it_learnt_anything_stands_in_nobodys_way(
     small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    interrupt(monkeypatch, small_ring, preset, tmp_path / "run", before="fit")
+    interrupt(monkeypatch, small_ring, preset, tmp_path / "run", trained=False)
     other = replace(preset, seed=5)
     interrupt(monkeypatch, small_ring, other, tmp_path / "run")
     with pytest.raises(ConfigError, match=r"preset\.seed was 5 and is 0 now"):
@@ -258,9 +256,18 @@ def test_records_of_the_run_and_of_popularity(small_ring: Dataset, preset: Prese
     assert [row["stage"] for row in own["stages"]] == ["vector"]
 
 
-def test_a_stage_that_was_not_measured_has_no_row(
-    small_ring: Dataset, preset: Preset, tmp_path: Path
+def test_the_test_targets_are_read_once(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    evaluated = run(small_ring, preset, tmp_path / "run")
-    stages = [{"stage": "pretrain", "test": {}}, *evaluated.stages]
-    assert replace(evaluated, stages=stages).rows() == evaluated.rows()
+    read: list[str] = []
+    real = Recommender.evaluate
+
+    def watched(self: Recommender, data: Any, split: Any, part: Any, **how: Any) -> Any:
+        read.append(part)
+        return real(self, data, split, part, **how)
+
+    monkeypatch.setattr(Recommender, "evaluate", watched)
+    two = replace(preset, joint=replace(STAGE, epochs=1))
+    result = run(small_ring, two, tmp_path / "run")
+    assert read == ["valid", "test"]
+    assert all(set(row) == {"stage", "epochs", "best", "seconds", "cut"} for row in result.stages)

@@ -109,7 +109,7 @@ def similar(
 
 def add_items(
     run: option.Run,
-    items: Annotated[Path, typer.Option(help="Table of the new items: id and text.")],
+    items: Annotated[Path, typer.Option(help="Table of items: id and text. Known ones stay.")],
     items_id: option.ItemsId = None,
     as_json: option.Json = False,
 ) -> None:

@@ -92,6 +92,15 @@ class AskedNear:
     k: int
 
 
+@dataclass(frozen=True)
+class AskedTitle:
+    """Words; the titles that hold them are asked for."""
+
+    served: "Served"
+    words: str
+    k: int
+
+
 Near = tuple[list[int], list[float]]  # items' numbers and cosines
 
 
@@ -340,6 +349,11 @@ def near_all(asked: list[AskedNear]) -> list[Near]:
         rows = zip(found.tolist(), cosines.tolist(), strict=True)
         answers |= zip(places, rows, strict=True)
     return [answers[place] for place in range(len(asked))]
+
+
+def titled_all(asked: list[AskedTitle]) -> list[list[int]]:
+    """Find titles that hold words that came together: the items' numbers."""
+    return [one.served.lookup.titled(one.words, one.served.runtime.counts, one.k) for one in asked]
 
 
 def _ranked(

@@ -24,12 +24,14 @@ from lite_llm4rec.serve.served import (
     Asked,
     AskedNear,
     AskedSimilar,
+    AskedTitle,
     Near,
     Ranked,
     Served,
     near_all,
     recommend_all,
     similar_all,
+    titled_all,
 )
 from lite_llm4rec.serve.settings import Settings
 from lite_llm4rec.serve.store import ping, reason
@@ -78,6 +80,9 @@ class Service:
         self.searching: Batcher[AskedNear, Near] = self._batcher(
             "search", near_all, self._thread("search")
         )
+        self.titles: Batcher[AskedTitle, list[int]] = self._batcher(
+            "titles", titled_all, self._thread("titles")
+        )
         self.reading: Batcher[str, list[str]] = self._batcher(
             "read", lambda users: events.histories(database, users), self._thread("read")
         )
@@ -90,8 +95,8 @@ class Service:
             )
         )
         self._batchers = (
-            self.recommending, self.similar, self.encoding, self.searching, self.reading,
-            self.recording,
+            self.recommending, self.similar, self.encoding, self.searching, self.titles,
+            self.reading, self.recording,
         )  # fmt: skip
         self._changing = asyncio.Lock()
         self._reloading = asyncio.Lock()
@@ -167,6 +172,11 @@ class Service:
         """Find the items whose text is nearest to `text`: their numbers and cosines."""
         (vector,) = await self.encoding.ask(AskedText(encoder, text))
         (found,) = await self.searching.ask(AskedNear(served, vector, k))
+        return found
+
+    async def titled(self, served: Served, words: str, k: int) -> list[int]:
+        """Find the items whose titles hold the words: their numbers."""
+        (found,) = await self.titles.ask(AskedTitle(served, words, k))
         return found
 
     async def record(self, recording: events.Recording) -> dict[str, Any]:

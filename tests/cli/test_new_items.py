@@ -52,6 +52,9 @@ def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):
     assert "2 items added, 22 in all" in added.out
     lifted = run("recommend", out, "--history", "i01,i02", "--k", 2, "--cold-offset", 99, "--json")
     assert {row["item_id"] for row in lifted.json} == {"n1", "n2"}
+    again = run("add-items", out, "--items", write_items(tmp_path / "both.csv", "n1", "i01"))
+    assert (again.status, "0 items added, 22 in all" in again.out) == (0, True)
+    assert "1 of the items are in the catalogue with another text" in " ".join(again.err.split())
     assert run("retire-items", out, "--item", "n1,i05", "--json").json == {"retired": 2}
     left = run("recommend", out, "--history", "i01,i02", "--k", 30, "--json").json
     assert not {"n1", "i05"} & {row["item_id"] for row in left} and len(left) == 18
@@ -71,7 +74,6 @@ def test_items_that_cannot_come(world: World, preset: Path, tmp_path: Path, fold
     out = tmp_path / "run"
     assert train(world, preset, out, "--set", "vector.epochs=1").status == 0
     for items, words in (
-        (write_items(tmp_path / "a.csv", "i01"), "in the catalogue"),
         (write_items(tmp_path / "b.csv", "n1", name=["x"]), "none of the text columns title"),
         (tmp_path / "none.csv", "none.csv"),
     ):

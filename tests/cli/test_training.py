@@ -9,7 +9,7 @@ import pyarrow.csv
 import pyarrow.parquet
 import pytest
 
-from lite_llm4rec import stages
+from lite_llm4rec import fitting
 from lite_llm4rec.recommender import Recommender
 from tests.cli.conftest import Result, World, assert_refused, run, train
 
@@ -71,7 +71,7 @@ def interrupted(world: World, out: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(stages, "_measure", stop)
+        patch.setattr(fitting, "write_curves", stop)
         assert train(world, out, "--quiet").status != 0
     assert out.with_name("run.training").is_dir()
 

@@ -21,7 +21,6 @@ from lite_llm4rec.serve.schemas import (
     RecordEvents,
     RetireItems,
 )
-from lite_llm4rec.serve.served import near_all
 from lite_llm4rec.serve.settings import MAX_BATCH_IDS, MAX_BODY_BYTES, MAX_HISTORY, read_keys
 from tests.serve.conftest import Serving
 
@@ -246,18 +245,19 @@ def test_a_batch_of_long_histories_holds_up_no_others(serving: Serving, monkeypa
     assert alone is loop and together is not loop
 
 
+@pytest.mark.parametrize(("by", "call"), [("text", "near_all"), ("title", "titled_all")])
 def test_searches_wait_in_a_queue_and_not_for_ever(
-    serving: Serving, monkeypatch: pytest.MonkeyPatch
+    by: str, call: str, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ):
-    go_on, calls = threading.Event(), []
+    go_on, calls, real = threading.Event(), [], getattr(service_file, call)
 
     def held(asked: list[Any]) -> list[Any]:
         calls.append(len(asked))
         assert go_on.wait(20)
-        return near_all(asked)
+        return real(asked)  # type: ignore[no-any-return]
 
-    monkeypatch.setattr(service_file, "near_all", held)
-    search = {"text": "Thing i07", "by": "text", "k": 3}
+    monkeypatch.setattr(service_file, call, held)
+    search = {"text": "Thing", "by": by, "k": 3}
     with serving(timeout=1.0, queue=2) as client, ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(client.get, "/search", params=search) for _ in range(4)]
         refused = [one.result() for one in asking]
@@ -269,7 +269,8 @@ def test_searches_wait_in_a_queue_and_not_for_ever(
         # Who gave up keeps a place until the call under way has ended.
         answer = next(one for one in answers if one.status_code not in (429, 503))
         assert len(answer.json()["items"]) == 3
-        assert 'stage="search"' in client.get("/metrics").text
+        stage = {"text": "search", "title": "titles"}[by]
+        assert f'stage="{stage}"' in client.get("/metrics").text
 
 
 def test_a_fault_of_ours_is_told_without_its_insides(serving: Serving):

@@ -1,6 +1,5 @@
 """Recommendations, neighbours, search."""
 
-import asyncio
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
@@ -104,7 +103,7 @@ async def search(
     lookup, runtime = served.lookup, served.runtime
     scored: dict[int, float | None] = {}
     if by != "text":
-        scored |= dict.fromkeys(await asyncio.to_thread(lookup.titled, text, runtime.counts, k))
+        scored |= dict.fromkeys(await service.titled(served, text, k))
     titled = set(scored)
     encoder = served.encoder if served.searches_text else None
     if by != "title" and len(scored) < k and encoder is not None:
