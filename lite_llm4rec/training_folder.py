@@ -96,7 +96,7 @@ def _difference(mark: Path, wanted: dict[str, Any]) -> str:
         return f"it has no {mark.name}, which tells them"
     before = json.loads(mark.read_text(encoding="utf-8"))
     changed = [told for name, told in HASHED.items() if before.get(name) != wanted[name]]
-    settings = difference(*(_without_hashes(one) for one in (before, wanted)))
+    settings = difference(_without_hashes(before), _without_hashes(wanted))
     return settings or "; ".join(changed)
 
 
