@@ -3,6 +3,8 @@
 `Recommender.compile` makes such graphs. The models have the shape of the paper's on ML-1M
 (T5-small's encoder, histories of 20) and of the preset fast/long (2 blocks of width 128, 64
 items); weights are drawn: time does not depend on them.
+
+    python benchmarks/compiled.py    # wants a GPU
 """
 
 import argparse

@@ -15,6 +15,7 @@ from lite_llm4rec.version import VERSION as __version__  # noqa: N811
 
 if TYPE_CHECKING:
     from lite_llm4rec.data.dataset import Dataset
+    from lite_llm4rec.data.interactions import Interactions
     from lite_llm4rec.data.sources import load as load_dataset
     from lite_llm4rec.data.split import by_time, last_n, leave_one_out
     from lite_llm4rec.errors import LiteLLM4RecError
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Dataset",
+    "Interactions",
     "LiteLLM4RecError",
     "Preset",
     "Recommender",
@@ -38,6 +40,7 @@ __all__ = [
 
 _HOMES = {
     "Dataset": "data.dataset",
+    "Interactions": "data.interactions",
     "LiteLLM4RecError": "errors",
     "Preset": "preset",
     "Recommender": "recommender",

@@ -69,6 +69,10 @@ class StoreError(LiteLLM4RecError):
     """A run folder that cannot be read or written."""
 
 
+class BusyError(StoreError):
+    """Another process is at work on a folder."""
+
+
 def at_row(row: int) -> str:
     """Name a row of a table in a message.
 

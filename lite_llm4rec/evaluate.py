@@ -248,10 +248,10 @@ def rank_and_count(
         )
     assert isinstance(model, SequenceModel)
     matrix = model.item_matrix()
-    if renumbering is None:
-        renumbering = np.arange(len(matrix))
-    matrix = matrix[torch.from_numpy(np.argsort(renumbering)).to(matrix.device)]
-    numbers = renumbering[items]
+    numbers = items
+    if renumbering is not None:
+        matrix = matrix[torch.from_numpy(np.argsort(renumbering)).to(matrix.device)]
+        numbers = renumbering[items]
     ranks, lists = [], []
     for first in range(0, len(targets), batch):
         part = targets.take(np.arange(first, min(first + batch, len(targets))))
@@ -285,11 +285,11 @@ def leak_checks(
 ) -> list[str]:
     """Check what would make a number worthless; each finding is a sentence.
 
-    A target that training may see, histories out of order, and ranks that change when items are
-    renumbered (on a sample of 512 cases). A model that writes ids has learnt their numbers, so
-    renumbering must change it; it says itself whether they tell too much.
+    A target that training may see, histories out of order, numbers that a model reads or writes
+    and that tell too much, which it says itself, and ranks that change when the items' vectors
+    and scores are renumbered (on a sample of 512 cases): then the ranking is not by scores alone.
     """
-    found = []
+    found = model.leaks()
     visited = np.zeros(len(split.interactions), bool)
     for sampler in STRATEGIES.values():
         visited[sampler(split, model.history_length, 0, 0).targets] = True
@@ -299,8 +299,8 @@ def leak_checks(
         )
     if _out_of_order(split):
         found.append("Histories are not in the order of time.")
-    if isinstance(model, GenerativeModel):
-        return [*found, *model.leaks()]
+    if isinstance(model, GenerativeModel):  # it has no such vectors
+        return found
     sample = np.arange(min(512, len(targets)))
     permutation = np.random.default_rng(0).permutation(split.interactions.n_items)
     renumbered = rank_cases(

@@ -49,7 +49,8 @@ def fit_run(
     if max_seconds is not None and max_seconds <= 0:
         raise ConfigError(f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none.")
     brought = vectors is not None
-    claim(folder, dataset, preset, split, vectors, init_from.model if init_from else None)
+    started = init_from.model if init_from else None
+    claim(folder, dataset, preset, split, vectors, started, max_seconds)
     tuned = _tuned_llm(init_from, preset, brought)
     torch.manual_seed(preset.seed)
     vectors = _first_vectors(dataset, preset, machine, vectors, tuned, progress)

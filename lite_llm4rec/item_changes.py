@@ -117,12 +117,21 @@ class ItemChanges(Run):
         return isinstance(self.model, CausalLLM4Rec | ExportedModel) and self.model.scores_text
 
     def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:
-        """Recommend these items no more, or again with `back`; histories may still hold them."""
+        """Recommend these items no more, or again with `back`; histories may still hold them.
+
+        Raises
+        ------
+        UnknownItemError
+            Naming the ids that the catalogue does not hold.
+        """
         self.retired[self.catalogue.numbers(as_ids(ids))] = not back
 
     @property
     def cold_offset(self) -> float:
-        """What is added to the scores of items without training; may be set. 0 is no change."""
+        """What is added to the scores of items without training; may be set. 0 is no change.
+
+        To set it raises ConfigError where the model does not score cold items.
+        """
         return float(getattr(self.model, "cold_offset", 0.0))
 
     @cold_offset.setter

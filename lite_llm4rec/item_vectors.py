@@ -12,7 +12,7 @@ import torch
 
 from lite_llm4rec.data.attributes import read_attributes
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.data.columns import find_column
+from lite_llm4rec.data.columns import id_column
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.data.split import Split
@@ -85,7 +85,9 @@ def catalogue_facts(
     )
 
 
-def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:
+def read_vectors(
+    path: Path, catalogue: Catalogue, items_id: str | None = None
+) -> npt.NDArray[np.float32]:
     """Read brought item vectors: a table of ids and lists, or `.npy` rows in catalogue order.
 
     Parameters
@@ -93,6 +95,11 @@ def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:
     path : Path
         A table (Parquet, JSON lines) with the item's id and one column of equally long lists of
         numbers, one row per item in any order; or a `.npy` file of (N, width).
+    catalogue : Catalogue
+        The items whose vectors they are.
+    items_id : str, optional
+        What the id is called, where the table has such a column; else the usual names are looked
+        for.
 
     Raises
     ------
@@ -112,12 +119,13 @@ def read_vectors(path: Path, dataset: Dataset) -> npt.NDArray[np.float32]:
             f"{path} has {len(lists)} columns of lists; one, the vectors, is needed.",
             "Write one row per item: its id, and a list of numbers.",
         )
-    ids = table[find_column(table, "item", None, str(path))].combine_chunks()
+    named = items_id if items_id in table.column_names else None
+    ids = table[id_column(table, named, str(path))].combine_chunks()
     if len(ids.unique()) < len(ids):
         raise DataError(f"{path} has several rows for some items.", "Write one row per item.")
-    places = Catalogue.of_ids(ids).lookup(dataset.catalogue.ids)
+    places = Catalogue.of_ids(ids).lookup(catalogue.ids)
     if (places < 0).any():
-        first = dataset.catalogue.ids[int((places < 0).argmax())].as_py()
+        first = catalogue.ids[int((places < 0).argmax())].as_py()
         raise DataError(
             f"{path} has no vector for {int((places < 0).sum()):,} of the {len(places):,} items,"
             f" the first is {first!r}.",
@@ -193,7 +201,8 @@ def describe_items(
     given = Catalogue.from_arrow(table, items_id, known or None, name_of(items))
     if brought and vectors is None:
         raise DataError(
-            "This model was trained on brought item vectors.", "Bring the new items' vectors too."
+            "This model was trained on brought item vectors.",
+            "Bring the items' vectors too: vectors=… (on the command line --vectors …).",
         )
     if vectors is not None:
         check_vectors(vectors, len(given), width)

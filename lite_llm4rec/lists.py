@@ -27,7 +27,8 @@ class Recommendations:
     users : list or None
         Whose history it is, where a table was given.
     ids, titles, scores : list of lists
-        Best first; scores are logits.
+        Best first. Scores are logits; cosines from `similar_items`; log-probabilities from a model
+        that writes ids; for an empty history the items' training counts.
     notes : list of str
         What is special about a list, else "".
     """

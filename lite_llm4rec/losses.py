@@ -128,27 +128,29 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         autocast = torch.is_autocast_enabled(device)
         kind = torch.get_autocast_dtype(device) if autocast else items.dtype
         low_users, low_items = users.detach().to(kind), items.detach().to(kind)
-        user_grad, item_grad = torch.empty_like(low_users), torch.zeros_like(items)
-        total = torch.zeros((), dtype=items.dtype, device=items.device)
+        exact = torch.promote_types(items.dtype, torch.float32)  # a projected table may be bf16
+        user_grad, item_grad = torch.empty_like(low_users), torch.zeros_like(items, dtype=exact)
+        total = torch.zeros((), dtype=exact, device=items.device)
         rows = max(1, max_bytes // (len(items) * low_items.element_size()))
         with torch.autocast(device, enabled=False):  # CUDA's would give the softmax in fp32
             for start in range(0, len(users), rows):
                 chunk, own = low_users[start : start + rows], targets[start : start + rows, None]
                 logs = torch.log_softmax(chunk @ low_items.T, 1)
-                total -= logs.gather(1, own).sum(dtype=items.dtype)
+                total -= logs.gather(1, own).sum(dtype=exact)
                 gradient = logs.exp_()
                 gradient.scatter_add_(1, own, torch.full_like(own, -1, dtype=kind))
                 torch.mm(gradient, low_items, out=user_grad[start : start + rows])
                 item_grad += gradient.T @ chunk
         ctx.save_for_backward(user_grad, item_grad)
-        ctx.kind = users.dtype
+        ctx.kinds = users.dtype, items.dtype
         return total / len(users)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
         user_grad, item_grad = ctx.saved_tensors
         scale = gradients[0] / len(user_grad)
-        return (user_grad * scale).to(ctx.kind), item_grad * scale, None, None
+        users, items = ctx.kinds
+        return (user_grad * scale).to(users), (item_grad * scale).to(items), None, None
 
 
 def sampled_cross_entropy(

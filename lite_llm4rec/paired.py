@@ -19,6 +19,10 @@ def compare(
     ----------
     first, second : pyarrow.Table
         The `cases` of two evaluations of the same targets.
+    resamples : int
+        How often the users are drawn anew.
+    seed : int
+        By which they are drawn.
 
     Returns
     -------

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from lite_llm4rec.errors import StoreError
+from lite_llm4rec.errors import BusyError
 
 
 def cache_root() -> Path:
@@ -39,14 +39,14 @@ def alone(path: Path, seconds: float = -1, lock: Path | None = None) -> Iterator
 
     Raises
     ------
-    StoreError
+    BusyError
         When another process is not done by then.
     """
     held = FileLock(lock or _lock_of(path), is_singleton=True)
     try:
         held.acquire(timeout=seconds)
     except Timeout as error:
-        raise StoreError(
+        raise BusyError(
             f"Another process is at work on {path}.", "Run it again when that is done."
         ) from error
     try:

@@ -9,7 +9,7 @@ from lite_llm4rec.data.split import Targets
 from lite_llm4rec.models.base import GenerativeModel
 
 ON_CPU, ON_GPU = 32, 64  # histories at a time: each is as many sequences as there are beams
-OUTPUTS = 20  # written for each case; Recall@20 needs them. Source: protocol, rule 9
+OUTPUTS = 20  # written for each case; Recall@20 needs them; POD's code writes 10
 
 
 def rank_generated(

@@ -105,7 +105,7 @@ class Recommender(ItemChanges):
         if not isinstance(dataset, Dataset):
             raise DataError(
                 f"fit takes a Dataset, not a {type(dataset).__name__}.",
-                "Dataset.from_tables(interactions, items) makes one; sources.load(name) too.",
+                "Dataset.from_tables(interactions, items) makes one; load_dataset(name) too.",
             )
         if isinstance(init_from, str | Path):
             init_from = cls.load(init_from)
@@ -337,7 +337,13 @@ class Recommender(ItemChanges):
         self.model.compiled = FixedShapes(self.model.encode, self.model.history_length, batches)
 
     def save(self, path: str | Path) -> Path:
-        """Write the run folder, whole or not at all; an older one at `path` is replaced."""
+        """Write the run folder, whole or not at all; an older one at `path` is replaced.
+
+        Raises
+        ------
+        StoreError
+            When something else than a run folder is at `path`, or it cannot be written.
+        """
         return write_run(self, Path(path))
 
     @classmethod
@@ -348,6 +354,8 @@ class Recommender(ItemChanges):
         ------
         StoreError
             When it is not one, is damaged, or is of a newer format.
+        MissingExtraError
+            When it is an export, or has an index, whose runtime is not installed.
         """
         return cls(**vars(read_run(Path(path))))
 
@@ -359,11 +367,21 @@ class Recommender(ItemChanges):
         ------
         DownloadError
             When the Hub cannot be reached or has no such repository.
+        MissingExtraError
+            As `load` does, and where the Hub's library is not installed.
         """
         return cls.load(hub.download(str(name), revision))
 
     def push_to_hub(self, name: str, *, private: bool = False, token: str | None = None) -> str:
-        """Upload the run folder to the Hugging Face Hub and return its address."""
+        """Upload the run folder to the Hugging Face Hub and return its address.
+
+        Raises
+        ------
+        DownloadError
+            When the Hub cannot be reached, or does not take it.
+        MissingExtraError
+            Where the Hub's library is not installed.
+        """
         with tempfile.TemporaryDirectory() as temporary:
             folder = self.save(Path(temporary) / "run")
             return hub.upload(folder, name, private=private, token=token)

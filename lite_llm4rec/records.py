@@ -155,7 +155,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _write(path: Path, record: dict[str, Any]) -> str:
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(record, indent=2, ensure_ascii=False) + "\n"
-    partial = path.with_suffix(".part")
+    partial = path.with_suffix(f".{os.getpid()}.part")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)
     return text

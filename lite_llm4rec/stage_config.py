@@ -7,6 +7,8 @@ from lite_llm4rec.config import check_at_least, check_shares
 from lite_llm4rec.data.sampling import STRATEGIES
 from lite_llm4rec.errors import ConfigError, nearest
 
+STAGES = ("pretrain", "joint", "vector")  # in the order in which they run
+
 
 @dataclass(frozen=True)
 class StageConfig:

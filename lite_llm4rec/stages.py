@@ -22,7 +22,7 @@ from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, Rankin
 from lite_llm4rec.models.lite import JointText
 from lite_llm4rec.paths import flush, is_main_process
 from lite_llm4rec.preset import Preset, TextConfig
-from lite_llm4rec.stage_config import StageConfig
+from lite_llm4rec.stage_config import STAGES, StageConfig
 from lite_llm4rec.text.encoder import (
     ItemLLM,
     encode_texts,
@@ -31,7 +31,6 @@ from lite_llm4rec.text.encoder import (
 )
 from lite_llm4rec.train import Fitted, fit
 
-STAGES = ("pretrain", "joint", "vector")
 FITTED = "fitted"  # key of a finished stage's metadata
 
 
@@ -91,6 +90,7 @@ def run_stages(
         if name == "joint" and isinstance(model, LiteLLM4Rec):
             item_llm = _fold(model, dataset, preset.text, machine.name())
         results.append({"stage": name, **asdict(fitted)})
+    model.eval()
     return results, item_llm
 
 

@@ -19,7 +19,7 @@ from lite_llm4rec.data.batching import pad
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Split, Targets
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import ConfigError, DataError
 from lite_llm4rec.evaluate import (
     Evaluation,
     Part,
@@ -27,7 +27,13 @@ from lite_llm4rec.evaluate import (
     protocol_of,
 )
 from lite_llm4rec.metrics import Floats, Ranks, bootstrap_interval, ndcg, per_user_means, recall
-from lite_llm4rec.models import GenerativeRec, RankingModel, SequenceModel
+from lite_llm4rec.models import (
+    BERT4Rec,
+    EveryPositionModel,
+    GenerativeRec,
+    RankingModel,
+    SequenceModel,
+)
 from lite_llm4rec.rank import Seen, seen_items
 from lite_llm4rec.rank_generated import OUTPUTS, batch_size
 
@@ -214,6 +220,21 @@ def _find_written(
     return ranks, [found.malformed, found.unknown, found.repeated, others]
 
 
+def check_chooses(model: RankingModel) -> None:
+    """See that a model can be taught to choose among items that it reads.
+
+    Raises
+    ------
+    ConfigError
+        When it learns from places in a history, which candidates have not.
+    """
+    if isinstance(model, EveryPositionModel | BERT4Rec):
+        raise ConfigError(
+            "A model that learns from the places of a history cannot choose among candidates.",
+            "Take one that learns one target per pass: the paper's, P5 or POD.",
+        )
+
+
 def evaluate_top_n(
     model: RankingModel,
     dataset: Dataset,
@@ -244,7 +265,10 @@ def evaluate_top_n(
     ------
     DataError
         When the part has no targets, or a user leaves fewer than 99 items.
+    ConfigError
+        When the model reads candidates as a history of what was chosen.
     """
+    check_chooses(model)
     started = time.perf_counter()
     targets: Targets = getattr(split, part)
     if len(targets) == 0:
@@ -276,7 +300,7 @@ def evaluate_top_n(
         {name: float(found.mean()) for name, found in values.items()} | shares,
         {name: bootstrap_interval(found) for name, found in values.items()},
         {},
-        model.leaks() if isinstance(model, GenerativeRec) else [],
+        model.leaks(),
         count_repeats(log.items, targets),
         time.perf_counter() - started,
         cases,

@@ -10,11 +10,16 @@ from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.sampling import Examples
 from lite_llm4rec.data.split import Split, Targets
-from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.models import EveryPositionModel, RankingModel
+from lite_llm4rec.models import RankingModel
 from lite_llm4rec.rank import seen_items
 from lite_llm4rec.stage_config import StageConfig
-from lite_llm4rec.top_n import as_input, draw_candidates, fixed_candidates, rank_candidates
+from lite_llm4rec.top_n import (
+    as_input,
+    check_chooses,
+    draw_candidates,
+    fixed_candidates,
+    rank_candidates,
+)
 from lite_llm4rec.train import Fitted, Task, fit
 
 
@@ -84,13 +89,9 @@ def fine_tune(
     Raises
     ------
     ConfigError
-        When the model learns from every position.
+        When the model learns from the places of a history.
     """
-    if isinstance(model, EveryPositionModel):
-        raise ConfigError(
-            "A model that learns from every position cannot learn to choose from candidates.",
-            "Take one that learns one target per pass: the paper's, P5 or POD.",
-        )
+    check_chooses(model)
 
     def task(*given: Any) -> TopNTask:
         return TopNTask(history, *given)

@@ -116,8 +116,6 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         tensors = self.batch(examples.take(share if len(share) else rows[:1]))
         self.taught = self.model.taught(tensors)
         loss = self.loss(tensors.to(self.device))
-        if not len(share):  # the others wait for this device's gradient
-            loss = 0 * loss
         if not torch.isfinite(loss):
             raise TrainingError(
                 f"The loss is {float(loss.detach())} at epoch {self.current_epoch},"
@@ -125,7 +123,10 @@ class Task(pl.LightningModule):  # type: ignore[misc]
                 "Lower lr, raise warmup, or train in fp32; the last checkpoint is kept.",
             )
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=self.taught, sync_dist=True)
-        return loss
+        # Gradients are averaged over devices; the shares of an epoch's last batch differ, down to
+        # none at all, where the others wait for this device's gradient.
+        weight = len(share) * self.trainer.world_size / len(rows)
+        return loss * weight
 
     def batch(self, examples: Examples) -> Batch:
         """Put examples side by side."""
@@ -169,7 +170,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         )[0]
 
     def on_validation_model_train(self) -> None:
-        """Go back to training mode; frozen parts have no dropout to keep still."""
+        """Go back to training mode, frozen parts with their dropout among it."""
         self.model.train()
 
     def configure_optimizers(self) -> Any:
@@ -202,7 +203,7 @@ def learning_rate_factor(step: float, total: int, stage: StageConfig) -> float:
     """
     rise = round(total * stage.warmup)
     if step < rise:
-        return (step + 1) / rise
+        return min(1.0, (step + 1) / rise)  # by the clock a step is a fraction
     if stage.schedule == "constant":
         return 1.0
     return (total - step) / max(total - rise, 1)

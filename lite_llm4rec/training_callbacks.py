@@ -65,7 +65,8 @@ class Resume(pl.Callback):  # type: ignore[misc]
         """Save from time to time. An epoch's last step is saved after its validation instead."""
         if trainer.is_last_batch:
             return
-        if self._asked_to_stop or time.monotonic() - self._saved > self.every_seconds:
+        due = self._asked_to_stop or time.monotonic() - self._saved > self.every_seconds
+        if trainer.strategy.reduce_boolean_decision(due, all=False):  # all save at one step
             self._save(trainer)
 
     def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
@@ -103,6 +104,8 @@ class Resume(pl.Callback):  # type: ignore[misc]
         now = time.monotonic()
         self.seconds += now - self._ticked
         self._ticked = now
+        asked = trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False)
+        self._asked_to_stop = asked  # and all stop
         trainer.save_checkpoint(self.path)
         self._saved = time.monotonic()
         if self._asked_to_stop:

@@ -55,6 +55,7 @@ def claim(
     split: Split,
     vectors: npt.NDArray[np.float32] | None,
     init_from: RankingModel | None,
+    max_seconds: float | None = None,
 ) -> None:
     """Make a folder this training's own, or see that it is.
 
@@ -64,6 +65,8 @@ def claim(
         Brought ones.
     init_from : RankingModel, optional
         What the training goes on from.
+    max_seconds : float, optional
+        The time that it has: a linear schedule falls within it.
 
     Raises
     ------
@@ -71,6 +74,7 @@ def claim(
         When what was learnt there was learnt from other settings or other data.
     """
     mark, wanted = folder / "settings.json", _settings(dataset, preset, split, vectors, init_from)
+    wanted["max_seconds"] = max_seconds
     if has_learnt(folder):
         change = _difference(mark, wanted)
         if change:

@@ -277,6 +277,22 @@ def test_calibration_gives_playing_items_their_share(seen_filter: bool):
     assert with_cold == pytest.approx(offset, abs=1e-3)
 
 
+def test_targets_that_are_really_cold_do_not_calibrate():
+    model, split = on_a_ring(300, ITEMS, 8)
+    offset = calibrate_cold(model, split, seed=3)
+    log = split.interactions
+    new = np.full(100, ITEMS, log.items.dtype)  # of 100 users a new item comes last but one
+    items = log.items.copy()
+    items[split.valid.positions[:100]] = new
+    ids = pa.concat_arrays([log.item_ids, pa.array(["new"], log.item_ids.type)])
+    known = replace(split, valid=split.valid.take(np.arange(100, len(split.valid))))
+    alone = calibrate_cold(model, known, seed=3)
+    model.add_items(torch.from_numpy(on_a_circle([0.5])))
+    with_new = replace(split, interactions=replace(log, items=items, item_ids=ids))
+    assert calibrate_cold(model, with_new, seed=3) == pytest.approx(alone, abs=1e-3)
+    assert offset != 0
+
+
 @pytest.mark.parametrize("n_items", [6, 8, 12])
 def test_in_a_tiny_catalogue_calibration_takes_no_extreme(n_items: int):
     model, split = on_a_ring(60, n_items, 5)

@@ -67,6 +67,26 @@ def test_under_autocast_full_stays_near_and_sums_in_fp32():
         torch.testing.assert_close(one, other, rtol=0.05, atol=0.02)
 
 
+@pytest.mark.parametrize("max_bytes", [1, 2**30])
+def test_of_a_bf16_table_full_sums_in_fp32(max_bytes: int):
+    """A projected table is bf16 under autocast; a sum over single targets must not be."""
+    torch.manual_seed(0)
+    users, items = torch.randn(2000, 16), torch.randn(300, 16).bfloat16().float()
+    users.requires_grad_()
+    items.requires_grad_()
+    targets = torch.randint(0, 300, (2000,))
+    exact = value_and_gradients(lambda u, i: full_cross_entropy(u, i, targets), users, items)
+
+    def low(u: torch.Tensor, i: torch.Tensor) -> torch.Tensor:
+        return full_cross_entropy(u, i.bfloat16(), targets, max_bytes)
+
+    with torch.autocast("cpu", torch.bfloat16):
+        near = value_and_gradients(low, users, items)
+    assert near[0].item() == pytest.approx(exact[0].item(), rel=0.005)
+    apart = (near[2] - exact[2]).norm() / exact[2].norm()
+    assert apart < 0.02
+
+
 def test_full_leaves_nothing_to_autocast_whose_softmax_is_fp32_on_a_gpu(
     monkeypatch: pytest.MonkeyPatch,
 ):

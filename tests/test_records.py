@@ -6,12 +6,14 @@ import pytest
 import torch
 
 from lite_llm4rec import records
+from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
 from lite_llm4rec.errors import DataError
 from lite_llm4rec.evaluate import Evaluation, evaluate
 from lite_llm4rec.models.popularity import Popularity
 from lite_llm4rec.paper.render import put_between_marks, render, render_summary
+from lite_llm4rec.preset import load_preset
 from lite_llm4rec.records import read_records, write_record
 
 
@@ -133,13 +135,14 @@ def test_what_a_person_says_of_an_experiment_stands_above_it(
 
 
 def test_a_row_says_how_it_was_trained(evaluation: Evaluation, tmp_path: Path):
-    settings = {"joint": None, "vector": {"strategy": "all"}, "model": {"from_scratch": True}}
+    settings = to_dict(load_preset("cpu/small", ['vector.strategy="all"']))
     write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
     row = "| Lite-LLM4Rec `all`, from scratch | `cpu/small`, strategy all |"
     assert row in render(tmp_path) and row in render_summary(tmp_path)
-    settings = {**settings, "joint": {"strategy": "sampling"}}
+    settings = {**settings, "joint": {**settings["vector"], "epochs": 2}}
     write(tmp_path / "cpu" / "a.json", evaluation, details={"settings": settings})
-    assert "`all`, from scratch, joint stage first |" in render(tmp_path)
+    told = "`cpu/small`, joint stage of 2 epochs, strategy all |"
+    assert f"`all`, from scratch, joint stage first | {told}" in render(tmp_path)
 
 
 def test_other_protocols_are_never_in_one_table(

@@ -13,7 +13,7 @@ from lite_llm4rec.data.sampling import every_prefix
 from lite_llm4rec.data.split import Split, leave_one_out
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.machine import Machine
-from lite_llm4rec.models import GenerativeRec, Popularity
+from lite_llm4rec.models import BERT4RecConfig, GenerativeRec, Popularity
 from lite_llm4rec.models.sasrec import SASRecConfig
 from lite_llm4rec.stage_config import StageConfig
 from lite_llm4rec.top_n import evaluate_top_n
@@ -108,7 +108,13 @@ def test_a_model_that_writes_ids_learns_it_too(liked: Dataset, split: Split, tmp
     assert after < 0.9 * before
 
 
-def test_a_model_that_learns_from_every_position_is_refused(liked: Dataset, tmp_path: Path):
-    model = untrained(liked, tiny_preset(model=SASRecConfig(history_length=5))).model
-    with pytest.raises(ConfigError, match="every position"):
-        fine_tune(model, leave_one_out(liked.interactions), STAGE, tmp_path, history=True)
+@pytest.mark.parametrize("config", [SASRecConfig, BERT4RecConfig])
+def test_a_model_that_learns_from_places_in_a_history_is_refused(
+    config: Any, liked: Dataset, tmp_path: Path
+):
+    model = untrained(liked, tiny_preset(model=config(history_length=5))).model
+    split = leave_one_out(liked.interactions)
+    with pytest.raises(ConfigError, match="places of a history"):
+        fine_tune(model, split, STAGE, tmp_path, history=True)
+    with pytest.raises(ConfigError, match="places of a history"):
+        evaluate_top_n(model, liked, split, history=False)

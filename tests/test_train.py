@@ -275,3 +275,4 @@ def test_warm_up_then_constant():
     stage = StageConfig(warmup=0.2, schedule="constant")
     factors = [learning_rate_factor(step, 10, stage) for step in range(10)]
     assert factors == [0.5] + [1.0] * 9
+    assert learning_rate_factor(1.9, 10, stage) == 1.0  # by the clock: never above the rate

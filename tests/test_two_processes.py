@@ -52,8 +52,11 @@ def weights_after(devices: int, batch: int, folder: Path) -> dict[str, torch.Ten
 
 @pytest.mark.slow
 def test_two_processes_end_where_one_does(tmp_path: Path):
-    """Gradients over two devices are those of the whole batch (no dropout, equal shares)."""
-    one, two = (weights_after(devices, 100, tmp_path / f"{devices}") for devices in (1, 2))
+    """Gradients over two devices are those of the whole batch (no dropout), unequal shares or not.
+
+    Of 200 examples in batches of 67 the shares are 34 and 33.
+    """
+    one, two = (weights_after(devices, 67, tmp_path / f"{devices}") for devices in (1, 2))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, atol=1e-5, rtol=1e-4)
 

@@ -111,15 +111,24 @@ def add_items(
     run: option.Run,
     items: Annotated[Path, typer.Option(help="Table of items: id and text. Known ones stay.")],
     items_id: option.ItemsId = None,
+    vectors: Annotated[
+        Path | None,
+        typer.Option(help="Their vectors, for a run that was trained with --vectors."),
+    ] = None,
     as_json: option.Json = False,
 ) -> None:
     """Make new items recommendable by their text, within seconds and without training."""
+    from lite_llm4rec.data.catalogue import Catalogue
+    from lite_llm4rec.item_vectors import read_vectors
     from lite_llm4rec.recommender import Recommender
     from lite_llm4rec.store import changing
 
+    brought = None
+    if vectors is not None:
+        brought = read_vectors(vectors, Catalogue.from_table(items, items_id=items_id), items_id)
     with changing(run):
         recommender = Recommender.load(run)
-        added = recommender.add_items(items, items_id=items_id)
+        added = recommender.add_items(items, items_id=items_id, vectors=brought)
         recommender.save(run)
     total = len(recommender.catalogue)
     if as_json:

@@ -23,7 +23,10 @@ def serve(
         typer.Option(help="File of API keys, one a line. Or $LITE_LLM4REC_API_KEYS."),
     ] = None,
     unprotected: Annotated[
-        bool, typer.Option("--unprotected", help="Listen beyond this machine without API keys.")
+        bool,
+        typer.Option(
+            "--unprotected", help="Without API keys, answer other machines and proxies, too."
+        ),
     ] = False,
     state: Annotated[
         Path | None,

@@ -15,9 +15,12 @@ from lite_llm4rec.errors import LiteLLM4RecError
 def train(
     out: Annotated[Path, typer.Option(help="Run folder to write.")],
     preset: Annotated[
-        str,
-        typer.Option(help="fast, another preset's name (`info` lists them), or a TOML file."),
-    ] = "fast",
+        str | None,
+        typer.Option(
+            help="A preset's name (`info` lists them), or a TOML file. Default: fast; with"
+            " --init-from the run's own settings."
+        ),
+    ] = None,
     set_: Annotated[
         list[str] | None,
         typer.Option("--set", help="Change a setting: --set vector.epochs=50 (repeatable)."),
@@ -81,23 +84,26 @@ def train(
     if split is not None:
         split_by(split)  # a wrong one is told before the data are read
         set_ = [*(set_ or []), f"split={split}"]
-    if preset not in families():
-        load_preset(preset, set_, seed)  # a wrong setting is told before the data are read
+    named = preset or "fast"
+    if named not in families():
+        load_preset(named, set_, seed)  # a wrong setting is told before the data are read
     dataset = option.read_dataset(
         data, interactions, items, root, candidates,
         user=user, item=item, items_id=items_id, time=time, text=text, duplicates=duplicates,
         core=core,
     )  # fmt: skip
-    if init_from is not None and preset in families():
+    if init_from is not None and preset is None:
         chosen, why = read_preset(init_from, set_ or [], seed), f"The settings of {init_from}."
     else:
-        chosen = load_preset(preset_for(preset, dataset), set_, seed)
+        chosen = load_preset(preset_for(named, dataset), set_, seed)
         why = _why(chosen, dataset)
-    if preset in families() and not quiet and is_main_process():
+    if named in families() and not quiet and is_main_process():
         print(why, file=sys.stderr)
     if (out / CONFIG).is_file() and not quiet and is_main_process():
         print(f"{out} holds a trained run; it is replaced when this is through.", file=sys.stderr)
-    brought = read_vectors(vectors, dataset) if vectors is not None else None
+    brought = (
+        None if vectors is None else read_vectors(vectors, dataset.catalogue, items_id or item)
+    )
     result = train_run(
         dataset, chosen, out, vectors=brought, init_from=init_from, device=device,
         devices=devices, restart=restart, record=record, progress=not quiet,

@@ -55,6 +55,8 @@ class Dataset:
         ----------
         interactions, items : path or table
             See `read_table`. Without `items`, ids are all that is known of an item.
+        name : str
+            What results are filed under.
         user, item, time, text : optional
             Column names; by default the usual ones are looked for.
         items_id : str, optional
@@ -71,6 +73,8 @@ class Dataset:
         ------
         DataError
             On an unusable table, or ids that do not match between the two.
+        ConfigError
+            On other `candidates` or `duplicates`, or `items_id` without an items table.
         """
         if candidates not in get_args(Candidates):
             raise ConfigError(

@@ -35,7 +35,8 @@ class Interactions:
     items : numpy.ndarray
         (interactions,) int32.
     times : numpy.ndarray
-        (interactions,) in seconds when `time` is "unix".
+        (interactions,) as the column has them: seconds, or their parts, which
+        `times.seconds_per_unit` tells; dates and ISO text as seconds since 1970.
     time : "unix" or "order"
         "order" where the column is only a position within the user.
     duplicates_removed : int
@@ -190,7 +191,7 @@ class Interactions:
     def sequences_sha256(self) -> str:
         """Hash of all ordered sequences, the same whatever the rows' or the items' numbering.
 
-        Two measured numbers are comparable only if it is equal (protocol, rule 1).
+        Two measured numbers are comparable only if it is equal.
         """
         digest = hashlib.sha256()
         occurring = self.drop_unused_items()

@@ -93,7 +93,7 @@ def load(
         Where fetched files are kept; by default the folder `data` of LITE_LLM4REC_CACHE, or
         `~/.cache/lite-llm4rec/data`.
     candidates : "interacted" or "catalogue"
-        Which items can be recommended (protocol, rule 3).
+        Which items can be recommended: those that occur in the log, or all of the items table.
 
     Raises
     ------

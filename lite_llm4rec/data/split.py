@@ -70,7 +70,12 @@ class Split:
 def leave_one_out(log: Interactions) -> Split:
     """Last item test, second-last validation, the rest training.
 
-    Users with fewer than 3 interactions only train. Source: paper §5.1.1; protocol, rule 4.
+    Users with fewer than 3 interactions only train. Source: paper §5.1.1.
+
+    Raises
+    ------
+    DataError
+        When nobody has 3 interactions.
     """
     return _last(log, 1, "leave_one_out")
 
@@ -79,6 +84,11 @@ def last_n(log: Interactions, n: int) -> Split:
     """Last `n` items test, the `n` before them validation, the rest training.
 
     Users with fewer than 2n + 1 interactions only train.
+
+    Raises
+    ------
+    DataError
+        When nobody has so many, or `n` is below 1.
     """
     _check_log(log)
     if n < 1:
@@ -91,7 +101,7 @@ def cold_start(split: Split, share: float, seed: int) -> Split:
 
     Their training interactions leave the log; those to be predicted stay. Targets of the
     validation that are cold are left out, so that nothing is selected by them, and so are targets
-    of which no history is left. Source: protocol, rule 12.
+    of which no history is left.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A column of times in whatever type → numbers in seconds."""
+"""A column of times in whatever type → numbers."""
 
 from typing import Any
 

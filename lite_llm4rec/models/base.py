@@ -86,6 +86,10 @@ class RankingModel(nn.Module, ABC):
         """Return what `skeleton` needs beside the config, "shape": [items, text width] at least."""
         raise NotImplementedError(f"{type(self).__name__} is not kept in a run folder")
 
+    def leaks(self) -> list[str]:
+        """Say how what it knows of items tells what is to be predicted; empty where it does not."""
+        return []
+
     @abstractmethod
     def training_loss(self, batch: Batch) -> torch.Tensor:
         """Return the mean loss of a batch, a scalar."""
@@ -270,10 +274,6 @@ class GenerativeModel(RankingModel):
     n_items: int
     beams: int
     validation_cases: int
-
-    @abstractmethod
-    def leaks(self) -> list[str]:
-        """Say how its numbers tell what is to be predicted; empty where they do not."""
 
     @abstractmethod
     def save_tokenizer(self, folder: Path) -> None:

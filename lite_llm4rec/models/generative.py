@@ -22,7 +22,7 @@ from lite_llm4rec.models.base import CatalogueFacts, GenerativeModel, ModelConfi
 from lite_llm4rec.models.id_catalogue import IdCatalogue
 from lite_llm4rec.models.id_text import STYLES, Prompts, WordTokens
 from lite_llm4rec.models.id_trie import IdTrie, OnlyItems
-from lite_llm4rec.models.item_numbers import Numbering, number_items
+from lite_llm4rec.models.item_numbers import ORIGINAL_LEAKS, Numbering, number_items
 from lite_llm4rec.models.prompt_writer import PromptWriter
 from lite_llm4rec.models.t5 import load_t5, save_shared_once
 from lite_llm4rec.text.encoder import load_tokenizer
@@ -61,7 +61,7 @@ class GenerativeConfig(ModelConfig):
     constrained : bool
         Write nothing but ids of the catalogue. P5 and POD do not; LightLM does.
     beams : int
-        Width of the beam search, and the length of its lists.
+        Width of the beam search, and the length of its lists; in evaluation both are 20 at least.
     length_penalty : float
         Exponent of the length by which an output's log-probability is divided.
     early_stopping : bool
@@ -182,12 +182,7 @@ class GenerativeRec(GenerativeModel):
 
     def leaks(self) -> list[str]:
         """Say so where neighbours in a history have neighbouring numbers."""
-        if self.config.numbering != "original":
-            return []
-        return [
-            "Items are written with numbers in the order of their first appearance, that of test"
-            " items included: the next number is often the next item."
-        ]
+        return [ORIGINAL_LEAKS] if self.config.numbering == "original" else []
 
     def save_tokenizer(self, folder: Path) -> None:
         """Write the tokenizer's files."""

@@ -10,6 +10,10 @@ from lite_llm4rec.data.split import Split
 from lite_llm4rec.models.spectral import cluster_paths
 
 Numbering = Literal["original", "random", "collaborative"]
+ORIGINAL_LEAKS = (
+    "Items are written with numbers in the order of their first appearance, that of test items"
+    " included: the next number is often the next item."
+)
 
 
 def number_items(

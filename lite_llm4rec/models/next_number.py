@@ -11,7 +11,7 @@ from lite_llm4rec.models.base import GenerativeModel, RankedLists
 class NextNumber(GenerativeModel):
     """Write the last item's number + 1, + 2, and so on.
 
-    Under the original numbering (see `id_text.number_items`) it finds test items that nothing in
+    Under the original numbering (`item_numbers.number_items`) it finds test items that nothing in
     the training data points to; under a random one no more than chance does.
 
     Parameters

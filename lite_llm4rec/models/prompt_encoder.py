@@ -21,7 +21,7 @@ from lite_llm4rec.models.backbone import mean_pool
 from lite_llm4rec.models.base import CatalogueFacts, ModelConfig, SequenceModel
 from lite_llm4rec.models.generative import WORDS
 from lite_llm4rec.models.id_text import STYLES, WordTokens, pad_rows
-from lite_llm4rec.models.item_numbers import number_items
+from lite_llm4rec.models.item_numbers import ORIGINAL_LEAKS, number_items
 from lite_llm4rec.models.t5 import load_t5, save_shared_once
 
 
@@ -107,6 +107,11 @@ class PromptEncoder(SequenceModel):
         self.register_buffer("before", before)
         self.register_buffer("after", after)
         save_shared_once(self)
+
+    def leaks(self) -> list[str]:
+        """Say so where neighbours in a history have neighbouring numbers."""
+        written = self.config.written == "id" and self.config.numbering == "original"
+        return [ORIGINAL_LEAKS] if written else []
 
     @classmethod
     def create(cls, config: PromptEncoderConfig, facts: CatalogueFacts) -> "PromptEncoder":

@@ -235,8 +235,12 @@ def attribute_loss(
 
 
 def pairwise_loss(states: torch.Tensor, own: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
-    """Sum −log σ(state · own − state · other) over the rows, all (n, width)."""
-    return -functional.logsigmoid((states * (own - other)).sum(1).float()).sum()
+    """Sum −log σ(σ(state · own) − σ(state · other)) over the rows, all (n, width).
+
+    Of two probabilities, not of two logits: so has the authors' code.
+    """
+    first, second = ((states * one).sum(1).float().sigmoid() for one in (own, other))
+    return -functional.logsigmoid(first - second).sum()
 
 
 def draw_segments(mask: torch.Tensor) -> torch.Tensor:

@@ -13,7 +13,7 @@ from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.models import title
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
-from lite_llm4rec.paper.systems import System, train_system
+from lite_llm4rec.paper.systems import System, settings_of, train_system
 from lite_llm4rec.preset import preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
@@ -46,7 +46,9 @@ def choices(data: str, seeds: Sequence[int]) -> list[Cell]:
     for seed in seeds:
         for system in CHOICES:
             work = partial(train_system, system)
-            found.append(Cell("choices", data, system.row, work, seed))
+            found.append(
+                Cell("choices", data, system.row, work, seed, settings=partial(settings_of, system))
+            )
         found.append(Cell("choices", data, KEPT, keep_seen, seed))
         found.append(Cell("choices", data, BY_ITEM, order_ties_by_item, seed))
     return found

@@ -1,6 +1,7 @@
 """The records of the paper's cells, as claims are judged by them."""
 
 from collections.abc import Collection
+from math import isclose
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -58,22 +59,53 @@ class Evidence:
         )
 
     def above_popularity(self, exhibit: str, data: str, row: str) -> bool:
-        """Whether a system's mean Recall@10 is above popularity's, or the latter is not known."""
+        """Whether a system's Recall@10 is clearly above popularity's, or either is not known.
+
+        Clearly: the lower end of its interval is, over the seeds' mean.
+        """
         here = [
             cell
             for cell in self._cells
             if (cell["experiment"], cell["dataset"]) == (exhibit, data) and cell.get("metrics")
         ]
         popular = [one["metrics"]["recall@10"] for one in here if one["model"] == POPULARITY]
-        own = [one["metrics"]["recall@10"] for one in self.trained(exhibit, data, row)]
+        own = [one["intervals"]["recall@10"][0] for one in self.trained(exhibit, data, row)]
         return not popular or not own or mean(own) > mean(popular)
 
     def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
-        """Return the paired tests of two systems."""
+        """Return the paired tests of two systems that are of their records as they are now."""
         wanted = (PAIRS, exhibit, row, other)
-        return [
+        found = [
             cell
             for cell in self._cells
             if (cell["experiment"], cell.get("exhibit"), cell.get("row"), cell.get("other"))
             == wanted
         ]
+        return [test for test in found if self._is_current(test)]
+
+    def untested(self, exhibit: str, row: str, other: str) -> list[str]:
+        """Name the data sets that two systems were trained on with a seed of which no test is."""
+        tested = {(one["dataset"], one["seed"]) for one in self.tests(exhibit, row, other)}
+        first, second = (self._seeds(exhibit, name) for name in (row, other))
+        return sorted({data for data, _ in first & second - tested})
+
+    def _seeds(self, exhibit: str, row: str) -> set[tuple[str, int]]:
+        return {
+            (cell["dataset"], cell["seed"])
+            for cell in self._cells
+            if (cell["experiment"], cell.get("row")) == (exhibit, row) and cell.get("metrics")
+        }
+
+    def _is_current(self, test: dict[str, Any]) -> bool:
+        """Whether a test's difference is that of the two records, which may be newer than it."""
+        first, second = (
+            [
+                one["metrics"][test["metric"]]
+                for one in self.trained(test["exhibit"], test["dataset"], test[name])
+                if one["seed"] == test["seed"]
+            ]
+            for name in ("row", "other")
+        )
+        if not first or not second:  # nothing that it could be held against
+            return True
+        return isclose(first[0] - second[0], test["values"]["difference"], abs_tol=1e-6)

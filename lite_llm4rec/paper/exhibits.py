@@ -208,7 +208,7 @@ def figure5(data: str, seeds: Seeds) -> list[Cell]:
     return [
         Cell(
             "figure5", data, f"{system.row}, {form}", partial(choose, system, history), seed,
-            wants=system.wants,
+            wants=system.wants, settings=partial(settings_of, system),
         )
         for system in CHOOSERS
         for form, history in FORMS.items()

@@ -12,13 +12,14 @@ from lite_llm4rec.evaluate import Evaluation
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import GenerativeRec, Popularity, title
 from lite_llm4rec.paper.cell import Bench, Cell
-from lite_llm4rec.paper.systems import System, preset_of, public_settings, run_system
+from lite_llm4rec.paper.systems import BROUGHT, System, preset_of, public_settings, run_system
 from lite_llm4rec.preset import preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
 from lite_llm4rec.store import CONFIG
 from lite_llm4rec.top_n import evaluate_top_n
 from lite_llm4rec.top_n_training import fine_tune
+from lite_llm4rec.training_folder import claim
 
 
 def choose(system: System, history: bool, cell: Cell, bench: Bench) -> None:
@@ -32,13 +33,15 @@ def choose(system: System, history: bool, cell: Cell, bench: Bench) -> None:
         When it wants a GPU, or weights that cannot be had.
     """
     recommender = _trained(system, cell, bench)
-    preset = recommender.preset
+    preset, dataset = recommender.preset, bench.dataset(cell.data)
     stage = preset.vector or preset.joint
     assert stage is not None
     folder = bench.runs / cell.exhibit / f"{cell.name}.training"
+    split = preset_split(preset, dataset)
+    claim(folder, dataset, preset, split, None, recommender.model, _half(bench))
     fitted = fine_tune(
         recommender.model,
-        preset_split(preset, bench.dataset(cell.data)),
+        split,
         stage,
         folder,
         history=history,
@@ -57,12 +60,18 @@ def _half(bench: Bench) -> float | None:
 
 
 def _trained(system: System, cell: Cell, bench: Bench) -> Recommender:
-    """Return the system trained on the next item: from the other form's cell, or now."""
-    folder = bench.runs / cell.exhibit / replace(cell, row=system.row).name
-    wanted = preset_of(system, bench.dataset(cell.data), cell.seed or 0, bench.t5)
+    """Return the system trained on the next item: from the other form's cell, or now.
+
+    Its folder names the time that it had, and where.
+    """
+    half, dataset = _half(bench), bench.dataset(cell.data)
+    had = bench.device if half is None else f"{bench.device}-{half:g}s"
+    folder = bench.runs / cell.exhibit / f"{replace(cell, row=system.row).name}.{had}"
+    wanted = preset_of(system, dataset, cell.seed or 0, bench.t5)
     if (folder / CONFIG).is_file():
         found = Recommender.load(folder)
-        if found.preset == (replace(wanted, joint=None) if found.brought else wanted):
+        same = found.sequences_sha256 == dataset.interactions.sequences_sha256
+        if same and found.preset == (replace(wanted, joint=None) if found.brought else wanted):
             return found
     run_system(system, cell, bench, folder, _half(bench))
     return Recommender.load(folder)
@@ -107,5 +116,6 @@ def _write(found: Evaluation, recommender: Recommender, cell: Cell, bench: Bench
             "budget": bench.budget,
             "stages": stages,
             "settings": public_settings(preset, bench),
+            **({"remark": BROUGHT} if recommender.brought else {}),
         },
     )

@@ -65,9 +65,15 @@ def _benchmarks(records: list[dict[str, Any]]) -> str:
         ratios = record.get("ratios", {})
         each = [f"{name}: {value}×" for name, value in ratios.items()]
         measured = "; ".join(each) or f"{record['ratio']}×"
-        cells = [record["cell"], record["what"], measured, cell.place(record)]
+        cells = [record["cell"], _what(record), measured, cell.place(record)]
         lines.append(f"| {' | '.join(cells)} | {record['commit'] or ''} |")
     return "\n".join(lines)
+
+
+def _what(record: dict[str, Any]) -> str:
+    """Say what a ratio is of, and at which length of the history where the record tells one."""
+    length = record.get("settings", {}).get("length")
+    return f"{record['what']} (history ≤ {length})" if length else str(record["what"])
 
 
 def _loads(record: dict[str, Any]) -> str:
@@ -113,8 +119,9 @@ def _to_98(record: dict[str, Any]) -> str:
         f"{record['cell']}, {cell.place(record)}, validation R@10 after each epoch; at most"
         f" {record['settings']['epochs']} epochs, seconds of training alone:",
         "",
-        "| system | best R@10 | 98 % of it after | epochs | epochs seen | still rising |",
-        "|---" * 6 + "|",
+        "| system | best R@10 | 98 % of it after | epochs | targets an epoch | epochs seen"
+        " | still rising |",
+        "|---" * 7 + "|",
     ]
     for name, system in record["systems"].items():
         shown = [
@@ -122,6 +129,7 @@ def _to_98(record: dict[str, Any]) -> str:
             f"{system['best_recall@10']:.4f}",
             f"{system['seconds_to_98']:.0f} s",
             str(system["epochs_to_98"]),
+            f"{system['targets_per_epoch']:,}",
             str(len(system["seconds"])),
             "no" if system["stopped_rising"] else "yes",
         ]
@@ -191,8 +199,8 @@ def _cells(rows: list[dict[str, Any]]) -> list[str]:
         *[cell.value(rows, name) for name in cell.METRICS],
         cell.seeds(rows),
         cell.clock(rows),
-        cell.place(row),
-        row["commit"] or "",
+        cell.places(rows),
+        cell.commits(rows),
     ]
 
 

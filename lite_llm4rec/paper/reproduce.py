@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from lite_llm4rec.errors import Interrupted, LiteLLM4RecError
+from lite_llm4rec.errors import BusyError, Interrupted, LiteLLM4RecError
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.records import write_values
 
@@ -16,7 +16,8 @@ def reproduce(cells: Sequence[Cell], bench: Bench, say: Callable[[str], object])
 
     A killed call loses at most the seconds since a training's last checkpoint: the same call goes
     on with the cell that it was at. A cell that fails, by a wrong setting or for want of memory,
-    does not end the others; it is tried again by the next call.
+    does not end the others; it is tried again by the next call. One that another process is at is
+    left to it.
 
     Parameters
     ----------
@@ -47,6 +48,9 @@ def reproduce(cells: Sequence[Cell], bench: Bench, say: Callable[[str], object])
             cell.measure(cell, bench)
         except NotHereError as error:
             _note(cell, bench, _reason(error, bench), say)
+        except BusyError as error:
+            failed.append(cell)
+            say(f"  {_reason(error, bench)}")
         except Interrupted:
             raise
         except Exception as error:  # the next cell may go well

@@ -8,11 +8,13 @@ from typing import Any
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.preset import load_preset, preset_from_dict, preset_names
+from lite_llm4rec.stage_config import STAGES
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
 UNTRAINED = ("Popularity", "Nearest text")
 LOSS = [f"model.loss.{part}" for part in ("name", "negatives", "shared", "draw")]
 TOLD = ["name", "seed", *LOSS]  # in columns of their own
+PLAIN = ("model", "vector")  # sections whose settings are called by their last name
 
 
 def merge_seeds(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -65,13 +67,26 @@ def preset(row: dict[str, Any]) -> str:
     """Name the preset as code, and what was set otherwise."""
     if row["preset"] not in preset_names():
         return f"`{row['preset']}`" if row["preset"] else ""
-    packaged = dict(_settings(to_dict(load_preset(row["preset"]))))
-    changes = [
-        f"{path.rpartition('.')[2]} {value}"
-        for path, value in _settings(row.get("settings", {}))
-        if path not in TOLD and packaged.get(path, value) != value
-    ]
-    return ", ".join([f"`{row['preset']}`", *changes])
+    if "settings" not in row:
+        return f"`{row['preset']}`"
+    packaged, own = to_dict(load_preset(row["preset"])), _as_now(row["settings"])
+    return ", ".join([f"`{row['preset']}`", *_changes(packaged, own)])
+
+
+def _changes(packaged: dict[str, Any], own: dict[str, Any]) -> Iterator[str]:
+    """Name what was set otherwise; a stage that was left out, and one that came, as a whole."""
+    for stage in STAGES:
+        if packaged[stage] and not own.get(stage):
+            yield f"no {stage} stage"
+        elif own.get(stage) and not packaged[stage]:
+            yield f"{stage} stage of {own[stage]['epochs']} epochs"
+    before, after = (dict(_settings(one)) for one in (packaged, own))
+    for path, value in after.items():
+        section, _, name = path.partition(".")
+        whole_stage = section in STAGES and not packaged[section]
+        if path in (*TOLD, *STAGES) or whole_stage or before.get(path) == value:
+            continue
+        yield f"{name.rpartition('.')[2] if section in PLAIN else path} {value}"
 
 
 def trained_as(row: dict[str, Any]) -> str:
@@ -103,6 +118,16 @@ def yardstick(row: dict[str, Any]) -> str:
     times: dict[str, float] = row["values"]
     shared = [name for name in times if name in row["paper"]]
     return min(shared or times, key=times.__getitem__)
+
+
+def places(rows: list[dict[str, Any]]) -> str:
+    """Name the machines of several seeds."""
+    return ", ".join(dict.fromkeys(map(place, rows)))
+
+
+def commits(rows: list[dict[str, Any]]) -> str:
+    """Name the commits of several seeds."""
+    return ", ".join(dict.fromkeys(row["commit"] or "" for row in rows))
 
 
 def is_gpu(row: dict[str, Any]) -> bool:

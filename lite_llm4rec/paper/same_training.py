@@ -18,21 +18,41 @@ def take_over(cell: Cell, bench: Bench) -> bool:
     -------
     bool
         Whether there was one of the same settings on the same histories, and of the same budget
-        where that ended it. It may be called otherwise there.
+        where that ended it. It may be called otherwise there. What was copied from this very cell
+        before does not count: who deletes its record wants it measured anew.
     """
     own = cell.record(bench)
-    for path in sorted(bench.records.glob(f"*/{cell.data}.*.{cell.seed}.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if path == own or not _is_same(record, cell, bench):
-            continue
-        for beside in sorted(path.parent.glob(f"{path.stem}.*.json")):  # what needs no training
-            name = beside.name.replace(path.stem, own.stem, 1)
-            copy_record(beside, own.with_name(name), {})
-        _copy_run(bench.runs / path.parent.name / path.stem, bench.runs / cell.exhibit / cell.name)
+    for path, record in _others(cell, bench):
         trained_for = record.get("trained_for", path.parent.name)
-        copy_record(path, own, {**cell.about(), "trained_for": trained_for})
-        return True
+        if trained_for != cell.exhibit and _is_same(record, cell, bench):
+            _copy(path, own, bench, {**cell.about(), "trained_for": trained_for})
+            return True
     return False
+
+
+def renew_copies(cell: Cell, bench: Bench) -> None:
+    """Put what a cell has measured into the tables that had taken it over before."""
+    settings = json.loads(cell.record(bench).read_text(encoding="utf-8"))["settings"]
+    for path, record in _others(cell, bench):
+        copied = record.get("trained_for") == cell.exhibit
+        if copied and _whole(record["settings"]) == _whole(settings):
+            kept = ("dataset", "row", "paper", "trained_for")
+            _copy(cell.record(bench), path, bench, {name: record[name] for name in kept})
+
+
+def _others(cell: Cell, bench: Bench) -> list[tuple[Path, dict[str, Any]]]:
+    """Read the records of the same data set and seed, of all tables."""
+    paths = sorted(bench.records.glob(f"*/{cell.data}.*.{cell.seed}.json"))
+    own = cell.record(bench)
+    return [(path, json.loads(path.read_text(encoding="utf-8"))) for path in paths if path != own]
+
+
+def _copy(path: Path, out: Path, bench: Bench, values: dict[str, Any]) -> None:
+    """Copy a record, those of what needs no training beside it, and the run folder."""
+    for beside in sorted(path.parent.glob(f"{path.stem}.*.json")):
+        copy_record(beside, out.with_name(beside.name.replace(path.stem, out.stem, 1)), {})
+    _copy_run(*(bench.runs / one.parent.name / one.stem for one in (path, out)))
+    copy_record(path, out, values)
 
 
 def _is_same(record: dict[str, Any], cell: Cell, bench: Bench) -> bool:
@@ -47,10 +67,18 @@ def _is_same(record: dict[str, Any], cell: Cell, bench: Bench) -> bool:
     if record["sequences_sha256"] != bench.dataset(cell.data).interactions.sequences_sha256:
         return False
     try:
-        before = whole_settings(record["settings"])
-        return before == whole_settings(cell.settings(cell, bench))
-    except ConfigError:  # of settings that are no more, or cannot be here
+        wanted = cell.settings(cell, bench)
+    except ConfigError:  # which cannot be here
         return False
+    return _whole(record["settings"]) == _whole(wanted)
+
+
+def _whole(settings: dict[str, Any]) -> dict[str, Any]:
+    """Fill in what an older version did not have; settings that are no more stay as they are."""
+    try:
+        return whole_settings(settings)
+    except ConfigError:
+        return settings
 
 
 def _is_top_n(record: dict[str, Any]) -> bool:

@@ -19,7 +19,7 @@ from lite_llm4rec.models import GenerativeConfig
 from lite_llm4rec.models.prompt_encoder import PromptEncoderConfig
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.published import METRICS, TABLE_4
-from lite_llm4rec.paper.same_training import take_over
+from lite_llm4rec.paper.same_training import renew_copies, take_over
 from lite_llm4rec.paper.samples import add_samples
 from lite_llm4rec.preset import Preset, load_preset, preset_for
 from lite_llm4rec.text.resolve import MINILM
@@ -29,6 +29,7 @@ Published = Mapping[str, Mapping[str, float]]
 SAMPLING, ALL = "Lite-LLM4Rec sampling", "Lite-LLM4Rec all"
 BACKBONE = ("model.backbone",)
 TWICE = ("model.backbone", "text.model")
+BROUGHT = "item vectors brought, so no joint stage"
 FRESH = "model.from_scratch=true"
 # Without T5's weights its text vectors mean nothing: MiniLM's take their place.
 SCRATCH = (
@@ -156,6 +157,7 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
         return
     run_system(system, cell, bench, folder, bench.budget, record)
     add_samples(record, folder, bench.dataset(cell.data))
+    renew_copies(cell, bench)
 
 
 def run_system(
@@ -182,7 +184,7 @@ def run_system(
     details: dict[str, Any] = {**cell.about(), "budget": bench.budget}
     if vectors is not None:
         preset = replace(preset, joint=None)
-        details["remark"] = "item vectors brought, so no joint stage"
+        details["remark"] = BROUGHT
     try:
         train_run(
             dataset,
@@ -230,7 +232,7 @@ def _brought_vectors(
     """Read MiniLM's item vectors, (N, 384), where they are given and the preset reads them."""
     if bench.vectors is None or not _takes_brought(preset, bench):
         return None
-    return read_vectors(bench.vectors, dataset)
+    return read_vectors(bench.vectors, dataset.catalogue)
 
 
 def _takes_brought(preset: Preset, bench: Bench) -> bool:

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv
+import pyarrow.parquet
 import pytest
 
 from lite_llm4rec.recommender import Recommender
@@ -59,6 +61,25 @@ def test_items_come_and_go(world: World, preset: Path, tmp_path: Path):
     left = run("recommend", out, "--history", "i01,i02", "--k", 30, "--json").json
     assert not {"n1", "i05"} & {row["item_id"] for row in left} and len(left) == 18
     assert run("retire-items", out, "--item", "i05", "--back", "--json").json == {"retired": 1}
+
+
+def test_a_run_on_brought_vectors_takes_the_new_ones(world: World, preset: Path, tmp_path: Path):
+    out, ids = tmp_path / "run", [f"i{number:02d}" for number in range(20)]
+
+    def write(name: str, ids: list[str]) -> Path:
+        rows = np.random.default_rng(0).normal(size=(len(ids), 8))
+        pyarrow.parquet.write_table(
+            pa.table({"item_id": ids, "vector": rows.tolist()}), tmp_path / name
+        )
+        return tmp_path / name
+
+    settings = ("--set", "vector.epochs=1", "--vectors", write("old.parquet", ids))
+    assert train(world, preset, out, *settings).status == 0
+    new = write_items(tmp_path / "new.csv", "n1", "n2")
+    refused = run("add-items", out, "--items", new)
+    assert refused.status == 2 and "--vectors" in refused.err
+    added = run("add-items", out, "--items", new, "--vectors", write("new.parquet", ["n2", "n1"]))
+    assert added.status == 0 and "2 items added" in added.out, added.err
 
 
 def test_new_items_may_have_ids_by_another_name(world: World, preset: Path, tmp_path: Path):
@@ -121,6 +142,11 @@ def test_training_goes_on_from_a_run(world: World, preset: Path, tmp_path: Path)
     assert changed.status == 0 and f"The settings of {tmp_path / 'old'}" in changed.err
     old, same = (Recommender.load(tmp_path / name).preset for name in ("old", "same"))
     assert same == replace(old, seed=5, vector=replace(old.vector, epochs=1))
+    named = run(
+        "train", *world.tables, "--out", tmp_path / "family", "--device", "cpu",
+        "--init-from", tmp_path / "old", "--preset", "sasrec",
+    )  # fmt: skip
+    assert named.status == 2 and "model.kind was 'causal' and is 'sasrec' now" in named.err
     other = train(
         world, preset, tmp_path / "other", "--init-from", tmp_path / "old",
         "--set", "model.shape={width=8}",

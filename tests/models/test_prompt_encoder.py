@@ -80,6 +80,14 @@ def test_p5_has_words_around_and_between():
     assert words[0].tolist() == [0] * 4 + [1] * 2 + [2] * 3 + [0] * 7
 
 
+def test_the_original_numbering_is_told():
+    for settings, told in (
+        ({"numbering": "original"}, 1),
+        ({}, 0),
+    ):
+        assert len(make(**settings).leaks()) == told
+
+
 def test_titles_are_cut(text_model: Path):
     model = make(written="title", backbone=str(text_model), max_title_tokens=1)
     tokens, _ = model.prompts(torch.tensor([[0, 5]]), torch.ones(1, 2, dtype=torch.bool))

@@ -1,6 +1,7 @@
 """S3-Rec: the contract, the four pretext losses by hand, and what is drawn for them."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,13 @@ class TestFull(EveryPositionContract):
 
 
 # σ(1), σ(2) and so on by hand: −log σ(x) = log(1 + exp(−x)).
-LOST = {-2: 2.126928, -1: 1.313262, 0: 0.693147, 1: 0.313262, 2: 0.126928, 3: 0.048587}
+LOST = {-2: 2.126928, -1: 1.313262, 0: 0.693147, 1: 0.313262, 2: 0.126928}
+
+
+def lost(own: float, other: float) -> float:
+    """−log σ(σ(own) − σ(other)), as the authors compare two items."""
+    first, second = (1 / (1 + math.exp(-score)) for score in (own, other))
+    return math.log(1 + math.exp(second - first))
 
 
 def by_hand(monkeypatch: pytest.MonkeyPatch, **weights: float) -> S3Rec:
@@ -81,8 +88,8 @@ def test_masked_items_by_hand(monkeypatch: pytest.MonkeyPatch):
     model = by_hand(monkeypatch, **{**NONE, "mip": 1.0})
     assert model.pretraining_loss(SEQUENCE).item() == pytest.approx(2 * LOST[0], abs=1e-5)
     monkeypatch.setattr(torch, "randint", lambda *_, **__: torch.tensor([0, 0]))
-    # 1 − 2 against item 0 in the first place, 2 − 0 in the second.
-    expected = LOST[-1] + LOST[2]
+    # 1 and 2 against item 0 in the first place, 2 and 0 in the second.
+    expected = lost(1, 2) + lost(2, 0)
     assert model.pretraining_loss(SEQUENCE).item() == pytest.approx(expected, abs=1e-5)
 
 
@@ -94,7 +101,7 @@ def test_masked_attributes_by_hand(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_segments_by_hand(monkeypatch: pytest.MonkeyPatch):
-    """The last state of the context, of the segment and of the other one: 2 − (−1) = 3."""
+    """The last state of the context with that of the segment, 2, and of the other one, −1."""
     model = by_hand(monkeypatch, **{**NONE, "sp": 0.5})
     last = iter([[2.0, 1.0], [1.0, 0.0], [0.0, -1.0]])
     monkeypatch.setattr(
@@ -102,7 +109,7 @@ def test_segments_by_hand(monkeypatch: pytest.MonkeyPatch):
     )
     monkeypatch.setattr(model, "_items_and_attributes", lambda *_: torch.zeros(()))
     loss = model.pretraining_loss(SEQUENCE)
-    assert loss.item() == pytest.approx(0.5 * LOST[3], abs=1e-5)
+    assert loss.item() == pytest.approx(0.5 * lost(2, -1), abs=1e-5)
 
 
 def test_the_weights_are_the_authors_and_losses_add_up(monkeypatch: pytest.MonkeyPatch):

@@ -19,6 +19,7 @@ from lite_llm4rec.paper.claims import (
     PART,
     TOP_N_OTHERS,
     TOP_N_OURS,
+    UNCLEAR,
     UNTAUGHT,
     WAITING,
     WITHIN,
@@ -42,7 +43,7 @@ def verdict(records: Path, says: str) -> str:
 @pytest.mark.parametrize(("lite", "found"), [(1.0, YES), (10.0, ON_CPU)])
 def test_a_ratio_is_judged(tmp_path: Path, lite: float, found: str):
     values = {"POD": 300.0, "Lite-LLM4Rec": lite}
-    turns = {"POD": [100.0, 300.0, 900.0], "Lite-LLM4Rec": [lite] * 3}
+    turns = {"POD": [260.0, 300.0, 900.0], "Lite-LLM4Rec": [lite] * 3}
     path = tmp_path / "table5" / "ml-1m.time.json"
     write_values(path, values, {"dataset": "ml-1m", "row": "time", "turns": turns})
     assert verdict(tmp_path, "A batch is ranked") == found
@@ -153,11 +154,14 @@ def test_what_is_said_of_one_data_set_is_judged_on_that(tmp_path: Path):
 def trained(folder: Path, row: str, metrics: dict[str, float]) -> None:
     """Write a record of a training with these metrics, on ML-1M."""
     path = folder / f"ml-1m.{row}.json"
-    write_values(path, {}, {"dataset": "ml-1m", "row": row, "model": row, "metrics": metrics})
+    about = {"dataset": "ml-1m", "row": row, "model": row, "seed": 0}
+    intervals = {name: [value, value] for name, value in metrics.items()}
+    write_values(path, {}, {**about, "metrics": metrics, "intervals": intervals})
 
 
 @pytest.mark.parametrize(
-    ("recall", "theirs", "found"), [(0.1, 0.2, UNTAUGHT), (0.5, 0.2, YES), (0.5, 0.4, NO)]
+    ("recall", "theirs", "found"),
+    [(0.1, 0.2, UNTAUGHT), (0.5, 0.2, YES + ", 1 seed"), (0.5, 0.4, NO + ", 1 seed")],
 )
 def test_top_n_is_judged_against_what_has_learnt(
     tmp_path: Path, recall: float, theirs: float, found: str
@@ -200,29 +204,72 @@ def test_a_rival_that_was_not_run_is_not_beaten(tmp_path: Path):
     assert "no test against BERT4Rec, S3-Rec, FDSA yet" in found[1]
 
 
+def test_a_test_of_records_that_are_no_more_does_not_count(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    row, other = "Lite-LLM4Rec small, sampling", "SASRec"
+    write_pairs(claimed_pairs(), [run(bench, row, [1, 1]), run(bench, other, [1, 50])], bench)
+    for name, recall in ((row, 1.0), (other, 0.5)):
+        trained(bench.records / "table4", name, {"recall@10": recall})
+    evidence = Evidence(bench.records)
+    assert len(evidence.tests("table4", row, other)) == 1
+    assert evidence.untested("table4", row, other) == []
+    trained(bench.records / "table4", other, {"recall@10": 0.7})  # measured anew
+    evidence = Evidence(bench.records)
+    assert evidence.tests("table4", row, other) == []
+    assert evidence.untested("table4", row, other) == ["ml-1m"]
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == WAITING
+
+
+def test_a_data_set_without_a_test_is_told(tmp_path: Path):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    row, others = "POD small w/o_d_TID", "POD small w/o_d"
+    values = {"difference": 0.1, "low": 0.05, "high": 0.15}
+    about = {"dataset": "ml-100k", "exhibit": "table2", "row": row, "other": others, "seed": 0}
+    write_values(bench.records / PAIRS / "a.json", values, {**about, "metric": "recall@10"})
+    for name in (row, others):
+        trained(bench.records / "table2", name.replace("/", ""), {"recall@10": 0.5})
+        add_to_record(
+            bench.records / "table2" / f"ml-1m.{name.replace('/', '')}.json", {"row": name}
+        )
+    found, told = judged(bench.records, "Titles in place")
+    assert found == PART + ", 1 seed"
+    assert f"no test against {others} on ml-1m yet" in told
+
+
+@pytest.mark.parametrize(
+    ("slow", "found"), [([30.0, 20.0, 25.0], YES), ([25.0, 9.0, 30.0], UNCLEAR), ([5.0] * 3, LESS)]
+)
+def test_a_ratio_holds_in_every_turn(tmp_path: Path, slow: list[float], found: str):
+    turns = {"POD": slow, "POD w/o_d": [1.0, 1.0, 1.0]}
+    about = {"dataset": "ml-1m", "row": "time", "turns": turns}
+    path = tmp_path / "table2" / "ml-1m.time.json"
+    write_values(path, {"POD": 1.0}, about)
+    add_to_record(path, {"machine": {"processor": "CPU", "threads": 1, "gpu": "a card"}})
+    assert verdict(tmp_path, "Without the decoder a batch") == found
+
+
 def test_nothing_is_said_of_systems_that_popularity_beats(tmp_path: Path):
     bench = Bench(tmp_path / "records", tmp_path / "runs")
     cells = [run(bench, "Lite-LLM4Rec small, sampling", [1, 50]), run(bench, "SASRec", [50, 50])]
     write_pairs(claimed_pairs(), cells, bench)
-    for cell, recall in zip(cells, (0.02, 0.01), strict=True):
-        about = {"dataset": "ml-1m", "row": cell.row, "model": cell.row, "stages": []}
-        write_values(cell.record(bench), {}, {**about, "metrics": {"recall@10": recall}})
-    popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.03}}
+    for cell, recall in zip(cells, (0.5, 0.0), strict=True):
+        trained(bench.records / "table4", cell.row, {"recall@10": recall})
+    popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.6}}
     write_values(bench.records / "table4" / "a.popularity.json", {}, popular)
     assert verdict(bench.records, "Lite-LLM4Rec is better than every") == UNTAUGHT
 
 
 def test_a_rival_that_popularity_beats_does_not_count(tmp_path: Path):
     bench = Bench(tmp_path / "records", tmp_path / "runs")
-    recalls = {"Lite-LLM4Rec small, all": 0.5, "Lite-LLM4Rec small, sampling": 0.4}
-    recalls |= {"LightLM small": 0.01, "P5 small": 0.02, "POD small": 0.04}
-    cells = [run(bench, row, [1 if recall > 0.3 else 50]) for row, recall in recalls.items()]
+    recalls = {"Lite-LLM4Rec small, all": 1.0, "Lite-LLM4Rec small, sampling": 0.8}
+    recalls |= {"LightLM small": 0.0, "P5 small": 0.0, "POD small": 0.2}
+    ranks = {row: [1 if recall > place / 5 else 50 for place in range(5)]
+             for row, recall in recalls.items()}  # fmt: skip
+    cells = [run(bench, row, ranks[row]) for row in recalls]
     write_pairs(claimed_pairs(), cells, bench)
     for cell in cells:
-        about = {"dataset": "ml-1m", "row": cell.row, "model": cell.row, "stages": []}
-        metrics = {"recall@10": recalls[cell.row]}
-        write_values(cell.record(bench), {}, {**about, "metrics": metrics})
-    popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.03}}
+        trained(bench.records / "table4", cell.row, {"recall@10": recalls[cell.row]})
+    popular = {"dataset": "ml-1m", "model": "Popularity", "metrics": {"recall@10": 0.1}}
     write_values(bench.records / "table4" / "a.popularity.json", {}, popular)
     found, told = judged(bench.records, "Lite-LLM4Rec is better than Light")
     assert found == PART + ", 1 seed"

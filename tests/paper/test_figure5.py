@@ -1,6 +1,7 @@
 """Figure 5's cells: fine-tuned, measured in both ways, written on a page, gone on with."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet
@@ -43,7 +44,7 @@ def test_both_forms_are_fine_tuned_from_one_run(bench: Bench):
     printed, with_history = pods()
     reproduce([printed, with_history], bench, SILENT)
     runs = [path for path in (bench.runs / "figure5").iterdir() if path.is_dir()]
-    assert [path.name for path in runs] == ["ml-100k.pod-small.0"]
+    assert [path.name for path in runs] == ["ml-100k.pod-small.0.cpu-5e-07s"]
     for cell, length in ((printed, 0), (with_history, 20)):
         record = json.loads(cell.record(bench).read_text())
         assert set(METRICS) < set(record["metrics"])
@@ -58,6 +59,13 @@ def test_both_forms_are_fine_tuned_from_one_run(bench: Bench):
         assert held["metrics"]["not offered"] == held["metrics"]["malformed"] == 0
         rows = pyarrow.parquet.read_table(bench.runs / "figure5" / f"{cell.name}.cases.parquet")
         assert rows.num_rows == 10
+    longer = replace(bench, budget=2e-6)
+    said: list[str] = []
+    reproduce([printed], longer, said.append)
+    assert "cut at 1.67e-08 min" in said[0] and "delete" in said[0]
+    printed.record(bench).unlink()
+    reproduce([printed], longer, SILENT)  # begins anew: the old run had less time
+    assert (bench.runs / "figure5" / "ml-100k.pod-small.0.cpu-1e-06s").is_dir()
     before = printed.record(bench).stat().st_mtime_ns
     reproduce([printed], bench, SILENT)
     assert printed.record(bench).stat().st_mtime_ns == before

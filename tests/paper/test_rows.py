@@ -40,10 +40,8 @@ def test_seeds_of_one_system_are_one_line_with_mean_and_range(evaluation, tmp_pa
     )  # fmt: skip
     lines = [line for line in render(tmp_path).splitlines() if line.startswith("| Ours")]
     assert len(lines) == 2
-    assert lines[0].startswith(
-        "| Ours, full cross-entropy | `cpu/small`, strategy positions, kind causal | ≤ 1"
-        " | 0.2333 (0.1000 – 0.4000) | "
-    )
+    assert lines[0].startswith("| Ours, full cross-entropy | `cpu/small`, kind causal, ")
+    assert " | ≤ 1 | 0.2333 (0.1000 – 0.4000) | " in lines[0]
     assert "| 0, 1, 2 | 1.5 min |" in lines[0]
     assert lines[1].startswith("| Ours, gBCE (256 negatives) | ")
     assert "0.2333 (0.1000 – 0.4000)" in render_summary(tmp_path)
@@ -131,12 +129,29 @@ def test_what_was_set_otherwise_stands_beside_the_preset():
     settings = to_dict(load_preset("sasrec/long", ["model.width=64", "vector.epochs=3"], 5))
     row = {"preset": "sasrec/long", "settings": settings}
     assert rows.preset(row) == "`sasrec/long`, width 64, epochs 3"
-    assert rows.preset({**row, "settings": {}}) == "`sasrec/long`"
-    assert rows.preset({**row, "settings": {"model": {"loss": {"name": "bce", "t": 0.5}}}}) == (
-        "`sasrec/long`, t 0.5"  # which loss it is stands beside the model's name
+    assert rows.preset({"preset": "sasrec/long"}) == "`sasrec/long`"
+    loss = {**settings["model"]["loss"], "name": "bce", "t": 0.5}
+    other = {**settings, "model": {**settings["model"], "loss": loss}}
+    assert rows.preset({**row, "settings": other}) == (
+        "`sasrec/long`, width 64, t 0.5, epochs 3"  # the loss stands beside the model's name
     )
     assert rows.preset({"preset": "mine", "settings": settings}) == "`mine`"
     assert rows.preset({"preset": ""}) == ""
+
+
+def test_stages_and_shapes_that_the_preset_has_not_are_told():
+    own = to_dict(load_preset("paper/ml-1m", ["model.shape={num_layers=2}"]))
+    row = {"preset": "paper/ml-1m", "settings": {**own, "joint": None}}
+    assert rows.preset(row) == "`paper/ml-1m`, no joint stage, num_layers 2"
+    first = to_dict(load_preset("cpu/small", ["joint.epochs=2", 'text.model="other"']))
+    told = rows.preset({"preset": "cpu/small", "settings": first})
+    assert told == "`cpu/small`, joint stage of 2 epochs, text.model other"
+
+
+def test_seeds_tell_where_each_was_made():
+    two = [{"machine": {"processor": name, "threads": 1}, "commit": name} for name in "ab"]
+    assert rows.places([*two, two[0]]) == "a, 1 thread, b, 1 thread"
+    assert rows.commits([*two, two[0]]) == "a, b"
 
 
 def test_the_way_to_98_is_a_table_of_the_systems(tmp_path: Path):
@@ -144,9 +159,10 @@ def test_the_way_to_98_is_a_table_of_the_systems(tmp_path: Path):
         "best_recall@10": 0.1,
         "seconds_to_98": 61.2,
         "epochs_to_98": 3,
+        "targets_per_epoch": 1000,
         "seconds": [20.0] * 5,
         "stopped_rising": False,
     }
     details = {"settings": {"to_98": True, "epochs": 5}, "systems": {"ours": system}}
     write_benchmark(tmp_path / "benchmarks" / "against.json", "what ÷ what", 2.0, details)
-    assert "| ours | 0.1000 | 61 s | 3 | 5 | yes |" in render(tmp_path)
+    assert "| ours | 0.1000 | 61 s | 3 | 1,000 | 5 | yes |" in render(tmp_path)

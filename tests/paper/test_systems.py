@@ -15,6 +15,7 @@ from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS, cells
 from lite_llm4rec.paper.reproduce import reproduce
 from lite_llm4rec.paper.same_training import take_over
 from lite_llm4rec.paper.systems import SYSTEMS, System, settings_of, train_system
+from lite_llm4rec.records import add_to_record
 from lite_llm4rec.store import read_cases
 
 
@@ -135,6 +136,19 @@ def test_what_is_the_same_training(
     path.write_text(json.dumps(whole))
     assert take_over(cell, replace(bench, budget=budget)) == taken
     assert cell.record(bench).exists() == taken
+
+
+def test_what_is_measured_anew_is_renewed_where_it_was_copied_to(bench: Bench):
+    record = trained(named("POD small"), bench)
+    own, copied = (cell_of(named("POD small"), name) for name in ("table4", "table2"))
+    bench = replace(bench, budget=1e-6)
+    assert take_over(copied, bench)
+    own.record(bench).unlink()
+    assert not take_over(own, bench)  # not from its own copy
+    add_to_record(copied.record(bench), {"metrics": {"recall@10": 0.5}})
+    trained(named("POD small"), bench)
+    assert json.loads(copied.record(bench).read_text())["metrics"] == record["metrics"]
+    assert json.loads(copied.record(bench).read_text())["trained_for"] == "table4"
 
 
 def test_settings_that_cannot_be_here_are_nobody_s(bench: Bench):
