@@ -125,8 +125,8 @@ class Task(pl.LightningModule):  # type: ignore[misc]
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=self.taught, sync_dist=True)
         # Gradients are averaged over devices; the shares of an epoch's last batch differ, down to
         # none at all, where the others wait for this device's gradient.
-        weight = len(share) * self.trainer.world_size / len(rows)
-        return loss * weight
+        weighted: torch.Tensor = loss * (len(share) * self.trainer.world_size / len(rows))
+        return weighted
 
     def batch(self, examples: Examples) -> Batch:
         """Put examples side by side."""
