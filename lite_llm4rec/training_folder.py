@@ -73,8 +73,8 @@ def claim(
     ConfigError
         When what was learnt there was learnt from other settings or other data.
     """
-    mark, wanted = folder / "settings.json", _settings(dataset, preset, split, vectors, init_from)
-    wanted["max_seconds"] = max_seconds
+    mark = folder / "settings.json"
+    wanted = _settings(dataset, preset, split, vectors, init_from, max_seconds)
     if has_learnt(folder):
         change = _difference(mark, wanted)
         if change:
@@ -114,6 +114,7 @@ def _settings(
     split: Split,
     vectors: npt.NDArray[np.float32] | None,
     init_from: RankingModel | None,
+    max_seconds: float | None,
 ) -> dict[str, Any]:
     """Gather all that a training must keep to when it goes on."""
     brought = None if vectors is None else _sha256(np.asarray(vectors, np.float32).tobytes())
@@ -128,6 +129,7 @@ def _settings(
         "split_sha256": _sha256(b"".join(cut.tobytes() for cut in cuts)),
         "vectors_sha256": brought,
         "init_from_sha256": None if init_from is None else weights_sha256(init_from),
+        "max_seconds": max_seconds,
     }
     plain: dict[str, Any] = json.loads(json.dumps(settings))
     return plain
