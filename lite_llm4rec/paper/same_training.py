@@ -23,8 +23,9 @@ def take_over(cell: Cell, bench: Bench) -> bool:
     """
     own = cell.record(bench)
     for path, record in _others(cell, bench):
-        trained_for = record.get("trained_for", path.parent.name)
-        if trained_for != cell.exhibit and _is_same(record, cell, bench):
+        copied = record.get("trained_for") == cell.exhibit
+        if not copied and _is_same(record, cell, bench):
+            trained_for = record.get("trained_for", path.parent.name)
             _copy(path, own, bench, {**cell.about(), "trained_for": trained_for})
             return True
     return False
