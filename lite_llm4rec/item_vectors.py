@@ -110,6 +110,8 @@ def read_vectors(
         try:
             rows: npt.NDArray[np.float32] = np.load(path, allow_pickle=False)
             return rows
+        except FileNotFoundError as error:
+            raise DataError(f"No such file: {path}", "Check the path of the vectors.") from error
         except (OSError, ValueError) as error:
             raise DataError(f"{path} is no array: {error}", "Write it with numpy.save.") from error
     table = read_table(path)

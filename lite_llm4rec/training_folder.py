@@ -100,12 +100,21 @@ def _difference(mark: Path, wanted: dict[str, Any]) -> str:
         return f"it has no {mark.name}, which tells them"
     before = json.loads(mark.read_text(encoding="utf-8"))
     changed = [told for name, told in HASHED.items() if before.get(name) != wanted[name]]
-    settings = difference(_without_hashes(before), _without_hashes(wanted))
+    times = [_time(of.get("max_seconds")) for of in (before, wanted)]
+    if times[0] != times[1]:
+        changed.append(
+            "its time was {}, is {} now (--minutes, in Python max_seconds)".format(*times)
+        )
+    settings = difference(_named(before), _named(wanted))
     return settings or "; ".join(changed)
 
 
-def _without_hashes(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in settings.items() if name not in HASHED}
+def _time(seconds: float | None) -> str:
+    return "without a limit" if seconds is None else f"{seconds / 60:g} minutes"
+
+
+def _named(settings: dict[str, Any]) -> dict[str, Any]:
+    return {key: of for key, of in settings.items() if key not in (*HASHED, "max_seconds")}
 
 
 def _settings(

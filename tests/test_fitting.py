@@ -208,6 +208,8 @@ def test_a_folder_is_gone_on_with_by_the_same_training_alone(small_ring: Dataset
         Recommender.fit(other, preset, folder=folder, **how)
     with pytest.raises(ConfigError, match="it went on from another run"):
         Recommender.fit(small_ring, preset, folder=folder, init_from=first, **how)
+    with pytest.raises(ConfigError, match=r"was without a limit, is 5 minutes now \(--minutes"):
+        Recommender.fit(small_ring, preset, folder=folder, max_seconds=300.0, **how)
     with pytest.raises(ConfigError, match="split was 'leave_one_out'"):
         split = last_n(small_ring.interactions, 2)
         Recommender.fit(small_ring, preset, folder=folder, split=split, **how)

@@ -93,3 +93,5 @@ def test_an_array_file_that_is_none(small_ring: Dataset, tmp_path: Path):
     (tmp_path / "vectors.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match="is no array"):
         item_vectors.read_vectors(tmp_path / "vectors.npy", small_ring.catalogue)
+    with pytest.raises(DataError, match="No such file"):
+        item_vectors.read_vectors(tmp_path / "vector.npy", small_ring.catalogue)

@@ -125,6 +125,11 @@ SYSTEMS = (
     _fresh(f"{ALL}, from scratch, dropout 0.1", (*EVERY_PREFIX, *MILD), ALL),
     _fresh(f"{ALL}, from scratch", (*EVERY_PREFIX, *SCRATCH), ALL),
     System("Lite-LLM4Rec causal", "fast"),
+    # Each at the best of a search of its own on validation; SASRec and the causal form are above.
+    System("BERT4Rec, tuned", "bert4rec-tuned", (), published("BERT4Rec")),
+    System("S3-Rec, tuned", "s3rec-tuned", (), published("S3-Rec")),
+    System("FDSA, tuned", "fdsa-tuned", (), published("FDSA")),
+    System("Lite-LLM4Rec small, tuned", "lite-tuned", (), published(SAMPLING)),
 )
 
 
