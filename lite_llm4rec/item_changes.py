@@ -12,6 +12,7 @@ from lite_llm4rec.item_vectors import check_vectors, describe_items
 from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import as_ids
 from lite_llm4rec.models import CausalLLM4Rec, ExportedModel
+from lite_llm4rec.models.base import SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.models.room import Room
 from lite_llm4rec.run_folder import Run
@@ -110,6 +111,11 @@ class ItemChanges(Run):
         vectors = np.stack(list(unlisted.values())).astype(np.float32)
         check_vectors(vectors, len(unlisted), self.vectors.shape[1])
         return vectors
+
+    @property
+    def scores_items(self) -> bool:
+        """Whether every item has a score and a vector; a model that writes ids has neither."""
+        return isinstance(self.model, SequenceModel)
 
     @property
     def takes_items(self) -> bool:

@@ -35,11 +35,12 @@ def compare(
     DataError
         When the two were not measured on the same targets.
     """
-    if not isinstance(first, pa.Table) or not isinstance(second, pa.Table):
-        raise DataError(
-            f"compare takes tables of cases, not a {type(first).__name__}.",
-            "Pass the `cases` of two evaluations.",
-        )
+    for given in (first, second):
+        if not isinstance(given, pa.Table):
+            raise DataError(
+                f"compare takes tables of cases, not a {type(given).__name__}.",
+                "Pass the `cases` of two evaluations.",
+            )
     keys = [("user_id", "ascending"), ("target_id", "ascending")]
     first, second = first.sort_by(keys), second.sort_by(keys)
     if not first.select(["user_id", "target_id"]).equals(second.select(["user_id", "target_id"])):

@@ -57,7 +57,7 @@ class Recommender(ItemChanges):
     def fit(
         cls,
         dataset: Dataset,
-        preset: str | Preset | None = None,
+        preset: str | Path | Preset | None = None,
         *,
         init_from: "Recommender | str | Path | None" = None,
         split: Split | None = None,
@@ -102,17 +102,13 @@ class Recommender(ItemChanges):
         StoreError
             When another training is at work in the folder.
         """
-        if not isinstance(dataset, Dataset):
-            raise DataError(
-                f"fit takes a Dataset, not a {type(dataset).__name__}.",
-                "Dataset.from_tables(interactions, items) makes one; load_dataset(name) too.",
-            )
+        _check_dataset(dataset, "fit")
         if isinstance(init_from, str | Path):
             init_from = cls.load(init_from)
         if preset is None:
             preset = init_from.preset if init_from is not None else "fast"
-        if isinstance(preset, str):
-            preset = load_preset(preset_for(preset, dataset))
+        if isinstance(preset, str | Path):
+            preset = load_preset(preset_for(str(preset), dataset))
         # Lightning takes seconds to import, and only training needs it.
         from lite_llm4rec.fitting import fit_run
 
@@ -150,6 +146,7 @@ class Recommender(ItemChanges):
         ConfigError
             When no split is given and the model was trained with one that its name does not tell.
         """
+        _check_dataset(dataset, "evaluate")
         if part not in get_args(Part):
             raise ConfigError(f"part is {part!r}.", nearest(str(part), get_args(Part)))
         (dataset, split), device = as_numbered(self, dataset, split), Machine(device).name()
@@ -416,3 +413,11 @@ class Recommender(ItemChanges):
 def _check_k(k: int) -> None:
     if k < 1:
         raise ConfigError(f"k must be at least 1, not {k}.", "Ask for one item or more.")
+
+
+def _check_dataset(dataset: Any, what: str) -> None:
+    if not isinstance(dataset, Dataset):
+        raise DataError(
+            f"{what} takes a Dataset, not a {type(dataset).__name__}.",
+            "Dataset.from_tables(interactions, items) makes one; load_dataset(name) too.",
+        )

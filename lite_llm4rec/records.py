@@ -50,6 +50,7 @@ def write_record(
         "intervals": evaluation.intervals,
         "slices": evaluation.slices,
         "leaks": evaluation.leaks,
+        "repeats": evaluation.repeats,
         "seconds": round(seconds, 1),
         "machine": machine(),
         "commit": commit(),

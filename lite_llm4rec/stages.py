@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_model, save_model
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
+from lite_llm4rec.errors import TrainingError
 from lite_llm4rec.item_vectors import catalogue_texts
 from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import LiteConfig, LiteLLM4Rec, PretrainedModel, RankingModel
@@ -143,9 +144,16 @@ def _fold(model: LiteLLM4Rec, dataset: Dataset, config: TextConfig, device: str)
 def _save(model: RankingModel, path: Path, fitted: Fitted) -> None:
     partial = path.with_suffix(".part")
     ended = {FITTED: json.dumps(asdict(fitted))}
-    save_model(model, str(partial), ended)  # not save_file: T5's Item LLM shares its embedding
-    flush(partial)
-    os.replace(partial, path)
+    try:
+        save_model(model, str(partial), ended)  # not save_file: T5's Item LLM shares its embedding
+        flush(partial)
+        os.replace(partial, path)
+    except (OSError, SafetensorError) as error:
+        partial.unlink(missing_ok=True)
+        raise TrainingError(
+            f"{path} cannot be written: {error}",
+            "Make room and run the same command again: it goes on from the last checkpoint.",
+        ) from error
 
 
 def _read_fitted(path: Path) -> Fitted:

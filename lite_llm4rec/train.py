@@ -41,6 +41,7 @@ from lite_llm4rec.training_callbacks import (
 )
 
 SELECTED_BY = "recall@10"
+ANEW = "and begin anew: --restart, in Python another folder"  # other settings do not go on
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Task(pl.LightningModule):  # type: ignore[misc]
             raise TrainingError(
                 f"The loss is {float(loss.detach())} at epoch {self.current_epoch},"
                 f" step {batch_idx}.",
-                "Lower lr, raise warmup, or train in fp32; the last checkpoint is kept.",
+                f"Lower lr, raise warmup, or train in fp32, {ANEW}.",
             )
         self.log("loss", loss, on_step=False, on_epoch=True, batch_size=self.taught, sync_dist=True)
         # Gradients are averaged over devices; the shares of an epoch's last batch differ, down to
@@ -370,5 +371,5 @@ def _run(trainer: pl.Trainer, task: Task, resume: Resume) -> None:
 
 _OUT_OF_MEMORY = (
     "Lower the stage's batch, model.history_length or the loss's negatives, use bf16, or take a"
-    " smaller backbone; then run the same command again."
+    f" smaller backbone, {ANEW}."
 )

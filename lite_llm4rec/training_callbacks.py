@@ -231,6 +231,8 @@ class Progress(pl.Callback):  # type: ignore[misc]
     def on_train_start(self, trainer: Any, module: Any) -> None:
         """Start the clocks; an epoch that a resume goes on with has no start of its own."""
         self._first_epoch = trainer.current_epoch
+        known = [one.best_model_score for one in trainer.checkpoint_callbacks]
+        self.best = max([float(score) for score in known if score is not None], default=0.0)
         self._start_epoch()
         self._began = self._epoch_began
 

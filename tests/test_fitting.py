@@ -36,7 +36,15 @@ from tests.conftest import (
     ring_with_kinds,
     text_preset,
     tiny_preset,
+    untrained,
 )
+
+
+def test_what_is_no_data_set_is_refused(ring: Dataset):
+    with pytest.raises(DataError, match=r"fit takes a Dataset, not a str"):
+        Recommender.fit("log.csv", tiny_preset())  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"evaluate takes a Dataset, not a str"):
+        untrained(ring).evaluate("log.csv")  # type: ignore[arg-type]
 
 
 def test_no_time_to_train_is_refused(ring: Dataset):

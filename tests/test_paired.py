@@ -24,6 +24,8 @@ def test_a_run_against_itself_differs_by_nothing():
 def test_what_is_no_table_of_cases():
     with pytest.raises(DataError, match=r"not a list[\s\S]*`cases` of two evaluations"):
         compare([1, 5], cases([1, 5]))  # type: ignore[arg-type]
+    with pytest.raises(DataError, match="not a NoneType"):
+        compare(cases([1, 5]), None)  # type: ignore[arg-type]
 
 
 def test_a_better_run_is_better():

@@ -74,6 +74,7 @@ def test_a_record_carries_what_the_number_means(evaluation: Evaluation, tmp_path
                 "metrics": evaluation.metrics,
                 "intervals": evaluation.intervals,
                 "slices": evaluation.slices,
+                "repeats": evaluation.repeats,
                 "leaks": [],
                 "seconds": 90.0,
                 "machine": {"processor": "A CPU", "threads": 2},

@@ -7,11 +7,18 @@ from typing import Any
 
 import numpy as np
 import pytest
+from safetensors import SafetensorError
 
 from lite_llm4rec import fitting, stages, store
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import leave_one_out
-from lite_llm4rec.errors import ConfigError, Interrupted, LiteLLM4RecError, StoreError
+from lite_llm4rec.errors import (
+    ConfigError,
+    Interrupted,
+    LiteLLM4RecError,
+    StoreError,
+    TrainingError,
+)
 from lite_llm4rec.evaluate import evaluate
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
@@ -207,6 +214,21 @@ def test_what_was_trained_outlives_a_full_disk(
     result = run(small_ring, preset, tmp_path / "run")
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
     assert result.stages[0]["epochs"] == 2
+
+
+def test_a_disk_that_is_full_at_the_end_of_a_stage_loses_nothing(
+    small_ring: Dataset, preset: Preset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(model: Any, path: str, *_: Any) -> None:
+        Path(path).write_bytes(b"the first half")
+        raise SafetensorError("I/O error: No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stages, "save_model", full)
+        with pytest.raises(TrainingError, match=r"No space left[\s\S]*goes on from the last"):
+            run(small_ring, preset, tmp_path / "run")
+    assert not list(tmp_path.rglob("*.part"))
+    assert run(small_ring, preset, tmp_path / "run").stages[0]["epochs"] == 2
 
 
 def test_a_place_that_is_taken_is_refused_before_training(

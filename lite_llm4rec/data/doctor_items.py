@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lite_llm4rec.data.catalogue import Catalogue
-from lite_llm4rec.data.columns import holds_text, id_column, text_columns
+from lite_llm4rec.data.columns import holds_text, id_column, text_columns, usual_name
 from lite_llm4rec.data.dataset import common_id_type
 from lite_llm4rec.data.doctor_report import (
     Bools,
@@ -86,7 +86,12 @@ def _usable_text(
 ) -> list[str]:
     """Choose the text columns that exist and are text, with a finding for each other one."""
     if named is None:
-        return text_columns(table, key, None, where)
+        usual = text_columns(table, key, None, where)
+        if usual and usual_name(table, "title") is None:
+            message = f"{where} has no title column: '{usual[0]}' is taken for the title."
+            remedy = "Name the text columns, the title first: --text TITLE,OTHERS."
+            report.findings.append(Finding("warning", "no_title", message, remedy))
+        return usual
     found = [column_or_note(table, "title", name, where, report) for name in named]
     columns = [name for name in found if name is not None]
     for name in list(columns):

@@ -245,9 +245,7 @@ def _encode(table: pa.Table, name: str, where: str) -> tuple[pa.Array, Ints]:
     check_id_type(column, f"{where}, column '{name}'")
     if pa.types.is_dictionary(column.type):
         column = column.cast(column.type.value_type)
-    encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
+    encoded = column.dictionary_encode().combine_chunks()  # codes: the text may be beyond 2 GiB
     ids, codes = encoded.dictionary, encoded.indices.to_numpy(zero_copy_only=False)
     blank = pc.index(ids, "").as_py() if pa.types.is_string(ids.type) else -1
     if blank >= 0:

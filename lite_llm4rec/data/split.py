@@ -90,7 +90,6 @@ def last_n(log: Interactions, n: int) -> Split:
     DataError
         When nobody has so many, or `n` is below 1.
     """
-    _check_log(log)
     if n < 1:
         raise DataError(f"last_n needs at least 1 target per user, not {n}.")
     return _last(log, n, f"last_{n}")
@@ -201,6 +200,7 @@ def _check_log(log: Any) -> None:
 
 
 def _last(log: Interactions, n: int, name: str) -> Split:
+    _check_log(log)
     ends = log.offsets[1:]
     evaluated = np.flatnonzero(log.lengths >= 2 * n + 1)
     train_ends = ends.copy()

@@ -5,6 +5,7 @@ from typing import Any
 
 import torch
 import transformers  # its models take seconds to import, so they are named where they are used
+from huggingface_hub.errors import StrictDataclassError
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig
 
@@ -48,12 +49,17 @@ class Backbone(nn.Module):
         kind = model.config.model_type
         if causal and kind == "deberta-v2":
             raise ConfigError(f"{kind} takes no causal mask.", "Take another backbone.")
+        if model.config.is_encoder_decoder:
+            raise ConfigError(
+                f"{kind} models have an encoder and a decoder; the backbone is one of the two.",
+                'Take T5, whose encoder is used, or an encoder such as "bert".',
+            )
         _check_width(model)
         self.causal = causal and kind not in LOOK_BACK
         model.set_input_embeddings(nn.Identity())
         if hasattr(model, "pooler"):
             model.pooler = None
-        self.model = model
+        self.model = model.float()  # whatever it was saved in, as the item vectors are
         self.width: int = model.config.hidden_size
 
     @classmethod
@@ -222,7 +228,10 @@ def _change(config: Any, shape: dict[str, Any], name: str) -> None:
                 " setting.",
                 f"Use its own names, e.g. {', '.join(k for k in DEPTH if hasattr(config, k))}.",
             )
-        setattr(config, key, value)
+        try:
+            setattr(config, key, value)
+        except StrictDataclassError as error:
+            raise ConfigError(f"model.shape.{key} is {value!r}: {error}", "Set another.") from error
 
 
 def _check_pretrained(shape: dict[str, Any], name: str) -> None:

@@ -101,7 +101,12 @@ class RankingModel(nn.Module, ABC):
 
 def weights_sha256(model: RankingModel) -> str:
     """Hash a model's weights and what it is made of."""
-    digest = hashlib.sha256(json.dumps(model.describe(), sort_keys=True, default=str).encode())
+    described = model.describe()
+    backbone = described.get("backbone")
+    if isinstance(backbone, dict):  # which version of transformers wrote it is no part of it
+        backbone = {key: of for key, of in backbone.items() if key != "transformers_version"}
+        described = {**described, "backbone": backbone}
+    digest = hashlib.sha256(json.dumps(described, sort_keys=True, default=str).encode())
     for name, value in model.state_dict().items():
         digest.update(name.encode())
         digest.update(value.detach().cpu().contiguous().numpy().data)

@@ -30,7 +30,9 @@ class Style:
         The word between two items.
     next_item, choose, choose_after : tuple of str
         Wordings of the tasks: the next item after a history; the best of given candidates, without
-        a history (as the sources have it) or after one.
+        a history (as the sources have it) or after one. Training draws one for each prompt, an
+        answer is asked for with the first. POD's first is bare: what the others say is to go into
+        its prompt vectors. Source: its code trains on seven and the bare one; the words are ours.
     every_word : bool
         Whether every word has a whole-word number, or ids alone.
     """
@@ -68,8 +70,26 @@ STYLES: dict[str, Style] = {
         "item_{}",
         "{}",
         "",
-        ("{user} {items}",),
-        ("{user} {items}",),
+        (
+            "{user} {items}",
+            "{user} went through {items} . What comes next ?",
+            "After {items} , {user} goes on with",
+            "Name the next item of {user} : {items}",
+            "Which item follows {items} for {user} ?",
+            "{user} : {items} . Next :",
+            "Knowing that {user} took {items} , say what is taken next",
+            "The list of {user} so far is {items} . Continue it",
+        ),
+        (
+            "{user} {items}",
+            "Which of {items} suits {user} ?",
+            "Out of {items} , {user} would take",
+            "For {user} choose one of {items}",
+            "{user} may have {items} . The best is",
+            "Name the item for {user} : {items}",
+            "Of these , which will {user} take ? {items}",
+            "Given {items} , say what {user} chooses",
+        ),
         ("{user} {history} : {items}",),
         every_word=False,
     ),

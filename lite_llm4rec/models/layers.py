@@ -235,8 +235,15 @@ def build_transformer(shape: dict[str, Any], length: int, dropout: float) -> Cau
     Raises
     ------
     ConfigError
-        On another key, an unknown kind of positions, or a width that the heads do not divide.
+        On another key, a size that is no whole number, an unknown kind of positions, or a width
+        that the heads do not divide.
     """
+    for key in ("width", "blocks", "heads", "inner"):
+        value = shape.get(key, 1)
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            raise ConfigError(
+                f"model.shape.{key} is {value!r}.", "It is a whole number, 1 or more."
+            )
     width = shape.get("width", 64)
     usual = {"width": width, "blocks": 2, "heads": 2, "inner": 4 * width, "positions": "learned"}
     for key in shape:

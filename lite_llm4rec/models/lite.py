@@ -91,7 +91,8 @@ class LiteLLM4Rec(EncoderModel):
         """Load the backbone that `config` names and build the model around it."""
         vectors = facts.vectors
         if config.items == "id":
-            vectors = torch.randn(len(vectors), config.id_width)
+            # As long as text vectors, which are of length one: longer ones would hardly turn.
+            vectors = torch.randn(len(vectors), config.id_width) / config.id_width**0.5
         backbone = Backbone.load(
             config.backbone,
             from_scratch=config.from_scratch,

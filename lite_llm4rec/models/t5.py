@@ -56,7 +56,7 @@ def load_t5(
     if from_scratch:
         return kind(config), tokenizer
     loaded = load_pretrained(kind, name, config=config, ignore_mismatched_sizes=bool(redrawn))
-    return loaded, tokenizer
+    return loaded.float(), tokenizer
 
 
 def save_shared_once(owner: nn.Module) -> None:

@@ -1,6 +1,6 @@
 """What the paper claims, each judged by the records, so that a verdict changes with them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -126,8 +126,9 @@ class Better:
     def __call__(self, evidence: Evidence) -> Finding:
         """Hold where every seed's interval lies above zero on every data set, to every other.
 
-        A verdict on few seeds, or on trainings that their budget ended, says so. To be above a
-        system that has learnt less than what is popular says nothing, and does not count.
+        It does not where one lies below. A verdict on few seeds, or on trainings that their budget
+        ended, says so. To be above a system that has learnt less than what is popular says nothing,
+        and does not count; neither does a test of what was trained on processors of two kinds.
         """
         tests = {other: self._tests(other, evidence) for other in self.others}
         known = [test for found in tests.values() for test in found]
@@ -146,14 +147,18 @@ class Better:
             told.append(f"no test against {', '.join([*waiting, *untested])} yet")
         if self.told:
             told.append(self.told)
-        counted = [test for test in known if self._counts(test, evidence)]
+        alike = [test for test in known if evidence.is_alike(test)]
+        if unlike := _rivals(test for test in known if test not in alike):
+            told.append(f"left out, as cut after the same time on another processor: {unlike}")
+        counted = [test for test in alike if self._counts(test, evidence)]
         if not counted:
-            return (WAITING if untested else UNTAUGHT), "; ".join(told)
-        if left := sorted({test["other"] for test in known if test not in counted}):
-            told.append(f"left out, as not above popularity: {', '.join(left)}")
+            return (WAITING if untested or unlike else UNTAUGHT), "; ".join(told)
+        if left := _rivals(test for test in alike if test not in counted):
+            told.append(f"left out, as not above popularity: {left}")
         held = [test["values"]["low"] > 0 for test in counted]
-        whole = all(held) and not waiting and not untested and not left
-        verdict = YES if whole else (PART if any(held) else NO)
+        whole = all(held) and not (waiting or untested or unlike or left)
+        below = any(test["values"]["high"] < 0 for test in counted)
+        verdict = YES if whole else (PART if any(held) and not below else NO)
         verdict += _few(_fewest_seeds(counted))
         systems = (self.row, *self.others)
         data = {test["dataset"] for test in counted}
@@ -173,6 +178,10 @@ class Better:
     def pairs(self) -> list[Pair]:
         """List what is to be tested."""
         return [(self.exhibit, self.row, other) for other in self.others]
+
+
+def _rivals(tests: Iterable[dict[str, Any]]) -> str:
+    return ", ".join(sorted({test["other"] for test in tests}))
 
 
 def _fewest_seeds(tests: list[dict[str, Any]]) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 
 from lite_llm4rec.paper.cell import is_cut
 from lite_llm4rec.paper.pairs import PAIRS
-from lite_llm4rec.paper.rows import is_gpu
+from lite_llm4rec.paper.rows import is_gpu, place
 from lite_llm4rec.records import read_folder
 
 POPULARITY = "Popularity"  # as its records name it
@@ -25,9 +25,7 @@ class Evidence:
 
     def __init__(self, records: Path) -> None:
         folders = sorted(path for path in records.glob("*") if path.is_dir())
-        self._cells = [
-            cell for folder in folders if folder.is_dir() for cell in read_folder(folder)
-        ]
+        self._cells = [cell for folder in folders for cell in read_folder(folder)]
 
     def measured(self, exhibit: str, data: str, row: str) -> list[dict[str, Any]]:
         """Return the records of what was counted or timed in a cell, that of a GPU first."""
@@ -83,8 +81,21 @@ class Evidence:
         ]
         return [test for test in found if self._is_current(test)]
 
+    def is_alike(self, test: dict[str, Any]) -> bool:
+        """Whether a test is of two whole trainings, or of two on processors of one kind.
+
+        What a budget in minutes ends has learnt more on a faster one.
+        """
+        both = [
+            cell
+            for name in ("row", "other")
+            for cell in self.trained(test["exhibit"], test["dataset"], test[name])
+            if cell["seed"] == test["seed"]
+        ]
+        return not any(map(is_cut, both)) or len(set(map(place, both))) == 1
+
     def untested(self, exhibit: str, row: str, other: str) -> list[str]:
-        """Name the data sets that two systems were trained on with a seed of which no test is."""
+        """Name the data sets that two systems were trained on with a seed that has no test."""
         tested = {(one["dataset"], one["seed"]) for one in self.tests(exhibit, row, other)}
         first, second = (self._seeds(exhibit, name) for name in (row, other))
         return sorted({data for data, _ in first & second - tested})

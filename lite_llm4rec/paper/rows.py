@@ -7,6 +7,7 @@ from typing import Any
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.models.id_text import STYLES
 from lite_llm4rec.preset import load_preset, preset_from_dict, preset_names
 from lite_llm4rec.stage_config import STAGES
 
@@ -93,7 +94,10 @@ def trained_as(row: dict[str, Any]) -> str:
     """Say in a cell what a training was of: its preset, how much history it reads, its loss."""
     shape = row["settings"]["model"]
     loss = _loss(shape["loss"]) if "loss" in shape else ""
-    return f"{preset(row)}, history ≤ {shape['history_length']}{loss}"
+    style = STYLES.get(shape.get("style"))
+    reads = style is None or any("{items}" in wording for wording in style.next_item)
+    history = f"history ≤ {shape['history_length']}" if reads else "no history"
+    return f"{preset(row)}, {history}{loss}"
 
 
 def _settings(section: dict[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:

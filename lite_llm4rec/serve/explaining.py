@@ -43,7 +43,7 @@ async def explain(service: Service, asked: Asked) -> tuple[float, list[Part]]:
     Raises
     ------
     DataError
-        When the item is retired.
+        When the item has no score: it is retired, or not among those that the model wrote.
     """
     latest = range(max(0, len(asked.history) - LATEST), len(asked.history))
     without = [
@@ -53,7 +53,14 @@ async def explain(service: Service, asked: Asked) -> tuple[float, list[Part]]:
     whole, *others = await service.recommending.ask(asked, *without)
     assert asked.only is not None
     if not whole.scores:
-        raise DataError("This item is retired: it is not scored.", "Restore it, or take another.")
+        if asked.served.runtime.retired[asked.only[0]]:
+            raise DataError(
+                "This item is retired: it is not scored.", "Restore it, or take another."
+            )
+        raise DataError(
+            "This model scores the items of its list alone, and this one is not among them.",
+            "Take one of the list, or serve a model that scores all items.",
+        )
     cosines = _cosines(asked, [asked.history[place] for place in latest], asked.only[0])
     parts = [
         Part(_title(asked, asked.history[place]), _fall(whole, other), cosine)

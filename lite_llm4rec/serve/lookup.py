@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lite_llm4rec.data.attributes import split_values, tidy
-from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.catalogue import CHUNKS, Catalogue
 from lite_llm4rec.data.titles import plain_title
 from lite_llm4rec.errors import DataError, UnknownItemError, nearest
 
@@ -164,10 +164,12 @@ class Lookup:
 
     def _extend(self, added: Catalogue) -> None:
         first, keys, titles = len(self), added.ids.to_pylist(), added.titles()
+        plain = pa.array([plain_title(title) for title in titles], pa.string())
         self._fields = pa.concat_tables([self._fields, added.fields])
-        self._plain = pa.chunked_array(
-            [*self._plain.chunks, pa.array([plain_title(title) for title in titles], pa.string())]
-        )
+        self._plain = pa.chunked_array([*self._plain.chunks, plain])
+        if self._plain.num_chunks > CHUNKS:
+            self._fields = self._fields.combine_chunks()
+            self._plain = pa.chunked_array([self._plain.combine_chunks()])
         self.titles += titles
         self.keys += keys
         self.ids += [as_json(key) for key in keys]

@@ -36,6 +36,10 @@ class Runtime(Protocol):
         """Whether histories may hold `unlisted` items."""
 
     @property
+    def scores_items(self) -> bool:
+        """Whether every item has a score, and items can be compared."""
+
+    @property
     def takes_items(self) -> bool:
         """Whether `add_items` works."""
 
@@ -57,7 +61,9 @@ class Runtime(Protocol):
     ) -> Recommendations:
         """Find the items nearest to each of `items`."""
 
-    def add_items(self, items: Any, *, vectors: Vectors | None = None) -> int:
+    def add_items(
+        self, items: Any, *, items_id: str | None = None, vectors: Vectors | None = None
+    ) -> int:
         """Append items to the catalogue."""
 
     def retire_items(self, ids: Sequence[Any], *, back: bool = False) -> None:

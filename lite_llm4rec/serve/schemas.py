@@ -317,6 +317,10 @@ class Info(BaseModel):
     )
     fields: list[str] = Field(description="The text fields of items, the title first.")
     reads_text: bool = Field(description="Whether histories may hold texts.")
+    scores_items: bool = Field(
+        description="Whether every item has a score, as /explain and /similar need it; a model"
+        " that writes ids scores those of its list alone."
+    )
     takes_items: bool = Field(description="Whether items can be added.")
     searches_text: bool = Field(description="Whether /search also finds what is near by text.")
 

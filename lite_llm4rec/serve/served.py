@@ -286,7 +286,8 @@ class Served:
         try:
             new = self.new_items(list(ready), [one.fields or {} for one in ready.values()])
             vectors = np.stack([one.vector for one in ready.values() if one.vector is not None])
-            self.runtime.add_items(_table(new), vectors=vectors)
+            table, items_id = _table(new)
+            self.runtime.add_items(table, items_id=items_id, vectors=vectors)
         except LiteLLM4RecError as error:
             if len(changes) > 1:
                 for one in changes:
@@ -364,6 +365,10 @@ def _ranked(
     return Ranked([row[0] for row in kept], [row[1] for row in kept], [r[2] for r in kept], note)
 
 
-def _table(new: Catalogue) -> pa.Table:
+def _table(new: Catalogue) -> tuple[pa.Table, str]:
+    """Put ids and texts side by side; give the id's column, which no text is called."""
     columns = {name: new.fields[name] for name in new.fields.column_names}
-    return pa.table({"item_id": new.ids, **columns})
+    name = "item_id"
+    while name in columns:
+        name += "_"
+    return pa.table({name: new.ids, **columns}), name

@@ -152,7 +152,7 @@ class Service:
         served = self.served
         users = list(dict.fromkeys(str(one.user) for one in requests if one.user is not None))
         for name in dict.fromkeys(name for one in requests for name in one.where):
-            if not served.lookup.knows(name):
+            if name in served.lookup.columns and not served.lookup.knows(name):
                 await asyncio.to_thread(served.lookup.learn, name)
         texts = texts_of(requests, served)
         stored, vectors = await asyncio.gather(

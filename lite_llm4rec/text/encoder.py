@@ -185,9 +185,11 @@ def load_tokenizer(name: str | Path) -> Any:
 
 def fingerprint(llm: ItemLLM, tokenizer: Any, max_tokens: int, precision: Precision) -> str:
     """Name an Item LLM by its weights, its tokenizer and all settings that change its vectors."""
-    digest = hashlib.sha256(
-        f"{llm.pooling} {llm.normalize} {max_tokens} {precision}\n{llm.model.config}".encode()
-    )
+    settings = json.loads(llm.model.config.to_json_string())
+    settings.pop("transformers_version", None)  # a new one leaves the vectors as they are
+    settings |= {"pooling": llm.pooling, "normalize": llm.normalize}
+    settings |= {"max_tokens": max_tokens, "precision": precision}
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
     digest.update(json.dumps(_describe_tokenizer(tokenizer), sort_keys=True).encode())
     for key, value in sorted(llm.state_dict().items()):
         digest.update(key.encode())

@@ -144,3 +144,10 @@ def test_columns_that_are_no_text() -> None:
         "no_title_column": "error",
         "numeric_text": "warning",
     }
+
+
+def test_a_title_that_is_called_otherwise() -> None:
+    items = items_of([*"xyz"]).rename_columns(["item_id", "genres"])
+    finding = only(examine(GOOD, items), "no_title")
+    assert finding.severity == "warning" and "'genres' is taken for the title" in finding.message
+    assert found(examine(GOOD, items, text=["genres"])) == {}

@@ -186,5 +186,7 @@ def test_a_share_of_cold_items_is_between_0_and_1(share: float) -> None:
 def test_what_is_no_log_and_no_time_is_told(ring: Dataset):
     with pytest.raises(DataError, match=r"not a Dataset[\s\S]*its interactions"):
         last_n(ring, 2)  # type: ignore[arg-type]
+    with pytest.raises(DataError, match=r"not a Dataset[\s\S]*its interactions"):
+        leave_one_out(ring)  # type: ignore[arg-type]
     with pytest.raises(DataError, match=r"seconds since 1970, not '1998-01-01'"):
         by_time(ring.interactions, "1998-01-01", "1998-02-01")  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 import torch
+from transformers import CONFIG_MAPPING
 
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import ConfigError
@@ -97,3 +98,22 @@ def test_relative_positions_have_no_end(kind: str):
         "xlnet": {"d_model": 32, "n_layer": 1, "n_head": 4, "vocab_size": 50},
     }
     Backbone.load(kind, from_scratch=True, shape=shape[kind], dropout=0.0, length=5000)
+
+
+@pytest.mark.parametrize("kind", ["bert", "t5"])
+def test_what_was_saved_in_bf16_is_in_fp32(kind: str):
+    small = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "vocab_size": 50}
+    config = CONFIG_MAPPING[kind](**(BERT if kind == "bert" else small), dtype="bfloat16")
+    backbone = Backbone.build(config, dropout=0.0)
+    assert {weight.dtype for weight in backbone.parameters()} == {torch.float32}
+
+
+def test_a_whole_encoder_decoder_is_refused():
+    shape = {"d_model": 32, "encoder_ffn_dim": 64, "decoder_ffn_dim": 64, "vocab_size": 50}
+    with pytest.raises(ConfigError, match="bart models have an encoder and a decoder"):
+        Backbone.load("bart", from_scratch=True, shape=shape, dropout=0.0)
+
+
+def test_a_size_that_is_no_number_is_refused():
+    with pytest.raises(ConfigError, match=r"model\.shape\.num_layers is 'two'"):
+        Backbone.load("t5", from_scratch=True, shape={"num_layers": "two"}, dropout=0.0)

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from lite_llm4rec.data.batching import Batch
 from lite_llm4rec.models.id_text import (
     STYLES,
     WordTokens,
@@ -8,6 +9,7 @@ from lite_llm4rec.models.id_text import (
     read_target,
     write_prompt,
 )
+from lite_llm4rec.models.prompt_writer import PromptWriter
 
 
 @pytest.fixture(scope="module")
@@ -27,6 +29,19 @@ def test_a_pod_prompt_is_bare():
         "item_34",
     ]
     assert write_prompt(style, style.next_item[0], None, ["12"]) == ["item_12"]
+
+
+def test_pod_is_taught_with_words_around_and_asked_without(words: WordTokens):
+    items = torch.tensor([[0, 1]]).expand(200, 2)
+    mask = torch.ones(200, 2, dtype=torch.bool)
+    batch = Batch(items, mask, items, users=torch.full((200,), 6))
+    style, rows = STYLES["pod"], torch.arange(200)
+    bare = words.prompts(style, [["user_7", "item_12", "item_34"]]).tokens[0]
+    asked = PromptWriter(words, style, ["12", "34"], vary=False).next_item(batch, rows)
+    assert all(row.equal(bare) for row in asked.tokens)
+    torch.manual_seed(0)
+    taught = PromptWriter(words, style, ["12", "34"], vary=True).next_item(batch, rows)
+    assert len({tuple(row.tolist()) for row in taught.tokens}) == 8
 
 
 def test_a_p5_prompt_names_the_user_and_separates_the_items():

@@ -111,11 +111,11 @@ def test_better_is_a_paired_test(tmp_path: Path):
     (test,) = Evidence(bench.records).tests("table4", "Lite-LLM4Rec small, sampling", "SASRec")
     assert test["values"]["difference"] == pytest.approx(1 / 3)
     assert 0 < test["values"]["low"] < 1 / 3 < test["values"]["high"]
-    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + ", 1 seed"
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == NO + ", 1 seed"  # FDSA
     assert verdict(bench.records, "Lite-LLM4Rec is better than Light") == WAITING
     cut = {"dataset": "ml-1m", "row": "SASRec", "stages": [{"stage": "vector", "cut": True}]}
     write_values(cells[1].record(bench), {}, cut)
-    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == PART + ", 1 seed" + WITHIN
+    assert verdict(bench.records, "Lite-LLM4Rec is better than every") == NO + ", 1 seed" + WITHIN
 
 
 def test_a_pair_that_says_the_same_stays_as_it_is(tmp_path: Path):
@@ -202,6 +202,31 @@ def test_a_rival_that_was_not_run_is_not_beaten(tmp_path: Path):
     found = judged(bench.records, "Lite-LLM4Rec is better than every")
     assert found[0] == PART + ", 1 seed"
     assert "no test against BERT4Rec, S3-Rec, FDSA yet" in found[1]
+
+
+@pytest.mark.parametrize(
+    ("cut", "processor", "found"),
+    [
+        (True, "slow", WAITING),
+        (True, "fast", PART + ", 1 seed"),
+        (False, "slow", PART + ", 1 seed"),
+    ],
+)
+def test_what_the_same_minutes_on_another_processor_taught_does_not_count(
+    tmp_path: Path, cut: bool, processor: str, found: str
+):
+    bench = Bench(tmp_path / "records", tmp_path / "runs")
+    row, other = "Lite-LLM4Rec small, sampling", "SASRec"
+    write_pairs(claimed_pairs(), [run(bench, row, [1, 1]), run(bench, other, [1, 50])], bench)
+    for name, recall, kind in ((row, 1.0, "fast"), (other, 0.5, processor)):
+        trained(bench.records / "table4", name, {"recall@10": recall})
+        machine = {"processor": kind, "threads": 1}
+        stages = [{"stage": "vector", "cut": cut}]
+        path = bench.records / "table4" / f"ml-1m.{name}.json"
+        add_to_record(path, {"machine": machine, "stages": stages})
+    verdict, told = judged(bench.records, "Lite-LLM4Rec is better than every")
+    assert verdict.removesuffix(WITHIN) == found
+    assert ("on another processor: SASRec" in told) == (found == WAITING)
 
 
 def test_a_test_of_records_that_are_no_more_does_not_count(tmp_path: Path):

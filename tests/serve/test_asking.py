@@ -12,11 +12,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from lite_llm4rec import recommender
+from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.item_vectors import text_vectors
 from lite_llm4rec.lists import EMPTY_HISTORY
+from lite_llm4rec.models import GenerativeConfig
 from lite_llm4rec.neighbours import NO_TEXT
 from lite_llm4rec.recommender import Recommender
-from tests.conftest import ring_with_kinds
+from tests.conftest import ring_with_kinds, tiny_preset, untrained
 from tests.serve.conftest import Serving
 
 HISTORY = ["i03", "i04", "i05"]
@@ -89,6 +91,9 @@ def test_of_a_batch_the_wrong_request_is_named(asking: TestClient):
     refused = asking.post("/recommend/batch", json={"requests": requests})
     assert refused.status_code == 422
     assert refused.json()["detail"].startswith("requests.2: The catalogue does not hold")
+    requests = [{"history": ["i03"]}, {"history": ["i03"], "where": {"colour": "red"}}]
+    detail = asking.post("/recommend/batch", json={"requests": requests}).json()["detail"]
+    assert detail == "requests.1: Items have no field 'colour'."
     both = {"requests": [{"history": ["i03"]}, {"history": [], "user": "u1"}]}
     detail = asking.post("/recommend/batch", json=both).json()["detail"]
     assert detail == "body.requests.1: give a history or a user, one of the two"
@@ -244,3 +249,19 @@ def test_explanations_at_their_edges(client: TestClient):
     client.post("/items/retire", json={"items": ["i10"]})
     retired = ask(["i03"])
     assert retired.status_code == 422 and "retired" in retired.json()["detail"]
+
+
+def test_a_model_that_writes_ids_scores_those_of_its_list_alone(
+    serving: Serving, small_ring: Dataset, tmp_path: Path
+):
+    shape = {"d_model": 32, "d_kv": 8, "num_heads": 4, "d_ff": 64, "num_layers": 1}
+    config = GenerativeConfig(backbone="t5", from_scratch=True, shape=shape, beams=2)
+    folder = untrained(small_ring, tiny_preset(model=config)).save(tmp_path / "writes")
+    with serving(folder=folder) as client:
+        assert client.get("/info").json()["scores_items"] is False
+        answers = [
+            client.post("/explain", json={"history": HISTORY, "item": f"i{place:02}"})
+            for place in range(10)
+        ]
+    refused = [answer.json()["detail"] for answer in answers if answer.status_code == 422]
+    assert len(refused) >= 8 and "of its list alone" in refused[0]

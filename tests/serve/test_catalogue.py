@@ -9,9 +9,11 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
+from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.models import CausalConfig
 from lite_llm4rec.preset import Preset
 from lite_llm4rec.recommender import Recommender
+from lite_llm4rec.serve.served import _table
 from lite_llm4rec.serve.service import Service
 from lite_llm4rec.stage_config import StageConfig
 from tests.conftest import untrained
@@ -197,3 +199,10 @@ def test_a_change_does_not_wait_for_ever_for_others(serving: Serving):
         assert "retry-after" in late.headers
         client.portal.call(service._changing.release)
         assert add(client, NEW).status_code == 201
+
+
+def test_a_text_field_may_be_called_as_an_id_is():
+    texts = {"title": ["Moon"], "item_id": ["A-99"]}
+    table, name = _table(Catalogue(pa.array(["n1"]), pa.table(texts)))
+    again = Catalogue.from_arrow(table, name, None, "the table")
+    assert again.ids.to_pylist() == ["n1"] and again.fields.to_pydict() == texts

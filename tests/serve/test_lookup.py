@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lite_llm4rec.data.catalogue import Catalogue
+from lite_llm4rec.data.catalogue import CHUNKS, Catalogue
 from lite_llm4rec.serve import lookup as lookup_file
 from lite_llm4rec.serve.lookup import Lookup
 
@@ -54,3 +54,16 @@ def test_what_is_known_and_what_comes_does_not_wait_for_a_field_being_learnt(
     assert waited == [False, False]
     assert lookup.with_value("kind", "a") == [0, 2, 4]
     assert lookup.with_value("title", "A1") == [4]  # which came while titles were learnt
+
+
+def test_many_that_come_one_by_one_are_kept_together():
+    lookup = Lookup(catalogue("A"))
+    for place in range(CHUNKS + 5):
+        lookup.extend(
+            Catalogue(
+                pa.array([f"n{place}"]), pa.table({"title": [f"Moon {place}"], "kind": ["B"]})
+            )
+        )
+    assert lookup._plain.num_chunks < 10
+    assert len(lookup.titled("moon", np.zeros(len(lookup)), 1000)) == CHUNKS + 5
+    assert lookup.fields(3)["title"] == "Moon 2"

@@ -339,6 +339,9 @@ def test_fingerprint_changes_with_everything_that_matters(folders: dict[str, Pat
     cased.backend_tokenizer.normalizer = normalizers.NFC()
     tokenizer(["a text", "two"], padding=True, truncation=True, max_length=3)
     assert fingerprint(ItemLLM.load(folders["bert"]), tokenizer, 64, "fp32") == base
+    newer = ItemLLM.load(folders["bert"])
+    newer.model.config.transformers_version = "99.0"
+    assert fingerprint(newer, tokenizer, 64, "fp32") == base
     others = [
         fingerprint(ItemLLM.load(folders["bert"]), cased, 64, "fp32"),
         fingerprint(ItemLLM.load(folders["bert"], "cls"), tokenizer, 64, "fp32"),

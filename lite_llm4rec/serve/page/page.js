@@ -140,12 +140,13 @@ async function showItem(item, focus) {
 async function answersOf(item) {
   const id = encodeURIComponent(item.id);
   const history = state.history.map((one) => one.id);
+  const scored = state.info.scores_items;
   try {
     return await Promise.all([
       ask(`items/${id}`),
       state.info.reads_text ? ask(`similar?item=${id}&by=text&k=8`) : { items: [] },
-      ask(`similar?item=${id}&by=behaviour&k=8`),
-      history.length ? ask("explain", { history, item: item.id }) : { parts: [] },
+      scored ? ask(`similar?item=${id}&by=behaviour&k=8`) : { items: [] },
+      scored && history.length ? ask("explain", { history, item: item.id }) : { parts: [] },
     ]);
   } catch (error) {
     if (state.asked === item) state.asked = state.chosen; // which is still what is shown

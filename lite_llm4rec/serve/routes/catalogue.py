@@ -43,6 +43,7 @@ async def info(service: Running) -> Info:
         ids="number" if pa.types.is_integer(served.lookup.kind) else "text",
         fields=served.lookup.columns,
         reads_text=served.reads_text,
+        scores_items=runtime.scores_items,
         takes_items=runtime.takes_items,
         searches_text=served.searches_text,
     )
