@@ -21,9 +21,9 @@ def calibrate_cold(
 ) -> float:
     """Set and return the model's `cold_offset`, from warm items that play cold.
 
-    A random fifth of the warm items lose their id part. The offset is the one with which they
-    have the same share of the validation's lists, of warm items alone, as of its warm targets. No
-    item that is really cold, and no test target, is looked at.
+    A random fifth of the warm items lose their id part. With the offset their share of the
+    validation's lists, of warm items alone, is their share of its warm targets. No item that is
+    really cold, and no test target, is looked at.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def is_main_process() -> bool:
 
 @contextmanager
 def alone(path: Path, seconds: float = -1, lock: Path | None = None) -> Iterator[None]:
-    """Let one process of this user at a time work on a path; who has it may ask again.
+    """Let one process of this user at a time work on a path; its holder may take it again.
 
     Parameters
     ----------

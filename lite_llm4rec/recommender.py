@@ -232,7 +232,15 @@ class Recommender(ItemChanges):
         device: str = "cpu",
         batch: int = 1024,
     ) -> Iterator[Recommendations]:
-        """Recommend in batches of `batch` histories, so that any number fits in memory."""
+        """Recommend in batches of `batch` histories, so that any number fits in memory.
+
+        See `recommend`, also for what is raised: here when the first batch is asked for.
+
+        Yields
+        ------
+        Recommendations
+            Of up to `batch` histories, in their order.
+        """
         _check_k(k)
         if unknown not in ("error", "drop"):
             raise ConfigError(f"unknown is '{unknown}'.", nearest(unknown, ["error", "drop"]))
@@ -265,6 +273,18 @@ class Recommender(ItemChanges):
         by : "text" or "behaviour"
             Compare what the items' text says, or the head's rows: who is recommended alike. An item
             without text has no neighbours by it, and its note says so.
+
+        Returns
+        -------
+        Recommendations
+            One list of up to `k` items per item; scores are cosines.
+
+        Raises
+        ------
+        UnknownItemError
+            Naming the ids that the catalogue does not hold.
+        ConfigError
+            When the model has no such vectors.
         """
         _check_k(k)
         return similar_items(self, as_ids(items), k, by, self._matrix.of)

@@ -148,7 +148,7 @@ class Interactions:
         return int(np.count_nonzero((self.times[1:] == self.times[:-1]) & self._same_user()))
 
     def k_core(self, user: int = 5, item: int = 5) -> "Interactions":
-        """Drop users and items with too few interactions, again and again until none is left."""
+        """Drop users and items with too few interactions, until all have enough."""
         result = self
         while True:
             few_users = result.lengths < user

@@ -221,7 +221,7 @@ _AMAZON_2014_NOTES = (
 _AMAZON_2018_NOTES = (
     "The published counts are the paper's, which says only that it uses the 10-core. Here repeated"
     " (user, item) pairs are removed first, keeping the earliest, and then users and items with"
-    " fewer than 10 interactions, again and again until none is left: our choice, so that the"
+    " fewer than 10 interactions, until every user and item has enough: our choice, so that the"
     " counts may differ."
 )
 _GROUPLENS = "https://files.grouplens.org/datasets/movielens"

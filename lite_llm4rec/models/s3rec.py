@@ -1,7 +1,8 @@
 """S3-Rec: a transformer that four pretext tasks teach about items, attributes and segments first.
 
 Source: Zhou et al., *S3-Rec: Self-Supervised Learning for Sequential Recommendation with Mutual
-Information Maximization*, CIKM 2020; the losses as in the authors' code.
+Information Maximization*, CIKM 2020; the losses as in the authors' code. Positions count from a
+history's beginning, as SASRec's do here.
 """
 
 from dataclasses import dataclass, field

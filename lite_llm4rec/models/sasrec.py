@@ -2,6 +2,8 @@
 
 Source: Kang & McAuley, *Self-Attentive Sequential Recommendation*, ICDM 2018; the losses that made
 it strong again: Klenitskiy & Vasilev 2023 (cross-entropy), Petrov & Macdonald 2023 (gBCE).
+Positions count from a history's beginning; its authors pad in front, so that the newest item always
+has the last one.
 """
 
 from dataclasses import dataclass, field

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 METRICS = ("recall@10", "recall@20", "ndcg@10", "ndcg@20")
-DATA = {"ml-1m": "ML-1M", "amazon-movies-2018": "Movies", "amazon-toys-2018": "Toys"}
 
 
 class Statistics(NamedTuple):
