@@ -100,11 +100,9 @@ def _difference(mark: Path, wanted: dict[str, Any]) -> str:
         return f"it has no {mark.name}, which tells them"
     before = json.loads(mark.read_text(encoding="utf-8"))
     changed = [told for name, told in HASHED.items() if before.get(name) != wanted[name]]
-    times = [_time(of.get("max_seconds")) for of in (before, wanted)]
-    if times[0] != times[1]:
-        changed.append(
-            "its time was {}, is {} now (--minutes, in Python max_seconds)".format(*times)
-        )
+    old, new = (_time(of.get("max_seconds")) for of in (before, wanted))
+    if old != new:
+        changed.append(f"its time was {old}, is {new} now (--minutes, in Python max_seconds)")
     settings = difference(_named(before), _named(wanted))
     return settings or "; ".join(changed)
 

@@ -89,7 +89,7 @@ def _usable_text(
         usual = text_columns(table, key, None, where)
         if usual and usual_name(table, "title") is None:
             message = f"{where} has no title column: '{usual[0]}' is taken for the title."
-            remedy = "Name the text columns, the title first: --text TITLE,OTHERS."
+            remedy = "Name the text columns, the title first: --text TITLE,OTHERS"
             report.findings.append(Finding("warning", "no_title", message, remedy))
         return usual
     found = [column_or_note(table, "title", name, where, report) for name in named]
