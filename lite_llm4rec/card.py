@@ -6,16 +6,31 @@ import json
 
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.evaluate import Evaluation
+from lite_llm4rec.metrics import CASE_METRICS
 from lite_llm4rec.models import CausalConfig, GenerativeConfig, title
 from lite_llm4rec.preset import Preset
 
-METRIC_ORDER = ("recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr", "coverage@10")
+METRIC_ORDER = (*CASE_METRICS, "coverage@10")
 OUTPUT_SHARES = ("malformed", "unknown", "repeated")  # of a model that writes ids
 CURVE_ROWS = 12
 
 
-def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curves: str) -> str:
-    """Write the card as Markdown; `curves` is the text of curves.csv."""
+def model_card(
+    preset: Preset,
+    evaluations: list[Evaluation],
+    n_items: int,
+    curves: str,
+    brought: bool = False,
+) -> str:
+    """Write the card as Markdown.
+
+    Parameters
+    ----------
+    curves : str
+        The text of curves.csv.
+    brought : bool
+        Whether the item vectors were the caller's own.
+    """
     return (
         "\n\n".join(
             [
@@ -27,7 +42,7 @@ def model_card(preset: Preset, evaluations: list[Evaluation], n_items: int, curv
                 "```python\nfrom lite_llm4rec import Recommender\n\n"
                 'recommender = Recommender.load("this folder")\n'
                 "print(recommender.recommend([[…ids of one history…]], k=10))\n```",
-                _new_items(preset),
+                _new_items(preset, brought),
                 *[_measured(evaluation) for evaluation in evaluations],
                 _curve(curves),
                 "## Settings\n\n```json\n" + _settings(preset) + "\n```",
@@ -46,9 +61,14 @@ def _scores(preset: Preset, n_items: int) -> str:
     return f"scores {n_items:,} items in one pass. Scores are logits, not probabilities."
 
 
-def _new_items(preset: Preset) -> str:
+def _new_items(preset: Preset, brought: bool) -> str:
     model = preset.model
     if isinstance(model, CausalConfig) and model.items in ("both", "text") and model.head == "tied":
+        if brought:
+            return (
+                "New items are scored by their vectors, which are brought as those were that it was"
+                " trained on: `recommender.add_items(table, vectors=…)`, no training."
+            )
         return "New items are scored by their text: `recommender.add_items(table)`, no training."
     return "It scores only the items that it was trained on."
 

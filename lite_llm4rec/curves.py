@@ -4,7 +4,9 @@ import csv
 import io
 from pathlib import Path
 
-COLUMNS = ("stage", "epoch", "loss", "recall@10", "recall@20", "ndcg@10", "ndcg@20", "mrr")
+from lite_llm4rec.metrics import CASE_METRICS
+
+COLUMNS = ("stage", "epoch", "loss", *CASE_METRICS)
 
 
 def write_curves(state: Path, stages: list[str]) -> str:

@@ -49,6 +49,8 @@ def fit_run(
     if max_seconds is not None and max_seconds <= 0:
         raise ConfigError(f"In {max_seconds:g} s nothing is learnt.", "Give it minutes, or none.")
     brought = vectors is not None
+    if init_from is not None:
+        _check_texts(init_from, preset, brought)
     started = init_from.model if init_from else None
     claim(folder, dataset, preset, split, vectors, started, max_seconds)
     tuned = _tuned_llm(init_from, preset, brought)
@@ -57,6 +59,7 @@ def fit_run(
     counts = split.train_counts().astype(np.int64)
     facts = catalogue_facts(dataset, preset, vectors, counts, split)
     model = MODELS[preset.model.kind].create(preset.model, facts)
+    retired = np.zeros(len(counts), bool)
     if init_from is not None:
         places = _places(init_from.catalogue, dataset.catalogue, facts)
         _warn_of_strangers(init_from.catalogue, dataset.catalogue, places[0])
@@ -64,6 +67,8 @@ def fit_run(
             _check_cold(counts, init_from.counts, places[0])
         take_over(model, facts, init_from.model, *places)
         init_from.check_users(split.interactions)
+        known = places[0] >= 0
+        retired[known] = init_from.retired[places[0][known]]
     results, item_llm = run_stages(
         model, dataset, split, preset, folder, machine=machine, progress=progress,
         max_seconds=max_seconds, tuned=tuned,
@@ -74,7 +79,7 @@ def fit_run(
     return Run(
         preset, model, dataset.catalogue, counts, vectors, results, [],
         item_llm or tuned, curves, brought=brought, users_sha256=split.interactions.users_sha256,
-        sequences_sha256=split.interactions.sequences_sha256, split=split.name,
+        sequences_sha256=split.interactions.sequences_sha256, split=split.name, retired=retired,
     )  # fmt: skip
 
 
@@ -90,6 +95,26 @@ def _check_split(split: Split, dataset: Dataset) -> None:
         raise DataError(
             f"{split.name} is of interactions that number the items otherwise than the data set.",
             "Make it of the data set's own: leave_one_out(data.interactions).",
+        )
+
+
+def _check_texts(init_from: Run, preset: Preset, brought: bool) -> None:
+    """See that the items' text vectors are of the kind that the run to go on from knows."""
+    if not (preset.reads_text and init_from.preset.reads_text):
+        return
+    if brought != init_from.brought:
+        theirs = "were brought" if init_from.brought else "are of its Item LLM"
+        raise ConfigError(
+            f"The item vectors of the run to go on from {theirs}; these are not.",
+            "Bring the same kind: vectors=… (on the command line --vectors)."
+            if init_from.brought
+            else "Leave the vectors out.",
+        )
+    was, now = ((one.text.model, one.text.pooling) for one in (init_from.preset, preset))
+    if not brought and was != now:
+        raise ConfigError(
+            f"The run to go on from knows items by the vectors of {was[0]}, and not of {now[0]}.",
+            "Keep its text.model and text.pooling.",
         )
 
 

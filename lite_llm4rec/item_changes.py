@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from lite_llm4rec.errors import ConfigError
-from lite_llm4rec.item_vectors import check_vectors, describe_items
+from lite_llm4rec.errors import ConfigError, DataError
+from lite_llm4rec.item_vectors import check_vectors, encode_new, read_alike
 from lite_llm4rec.kept_matrix import KeptMatrix
 from lite_llm4rec.lists import as_ids
 from lite_llm4rec.models import CausalLLM4Rec, ExportedModel
-from lite_llm4rec.models.base import SequenceModel
+from lite_llm4rec.models.base import GenerativeModel, SequenceModel
 from lite_llm4rec.models.item_table import ItemTable
 from lite_llm4rec.models.room import Room
 from lite_llm4rec.run_folder import Run
@@ -56,7 +56,8 @@ class ItemChanges(Run):
         Raises
         ------
         DataError
-            When a new item has no text at all, or the table none of the training's columns.
+            When a new item has no text at all, or the table none of the training's columns; when
+            vectors are needed and not given, or of another width.
         ConfigError
             When this model cannot score an item by its text.
         """
@@ -65,22 +66,26 @@ class ItemChanges(Run):
                 f"A {self.preset.model.kind} model cannot score items that it never learnt.",
                 "Train one that reads text with a tied head: the default preset does.",
             )
-        catalogue, encoded = describe_items(
-            items,
-            items_id,
-            self.catalogue,
-            vectors,
-            self.brought,
-            self.preset,
-            self.vectors.shape[1],
-            device,
-        )
-        if not len(encoded):
+        given = read_alike(items, items_id, self.catalogue)
+        if self.brought and vectors is None:
+            raise DataError(
+                "This model was trained on brought item vectors.",
+                "Bring the items' vectors too: vectors=… (on the command line --vectors …).",
+            )
+        if vectors is not None:
+            check_vectors(vectors, len(given), self.vectors.shape[1])
+        fresh = np.flatnonzero(self.catalogue.lookup(given.ids) < 0)
+        if not len(fresh):
             return 0
+        catalogue = self.catalogue.append(given.take(fresh))
+        added = catalogue.after(len(self.catalogue))
+        if vectors is None:
+            encoded = encode_new(added, self.preset.text, device)
+        else:
+            encoded = np.ascontiguousarray(vectors[fresh], np.float32)
         self._matrix.add_items(self.model, torch.from_numpy(encoded))
         if self.index is not None:
             self.index.grow(self._matrix.of(self.model))
-        added = catalogue.after(len(self.catalogue))
         self._ids, self._titles = self.ids + added.ids.to_pylist(), self.titles + added.titles()
         self.catalogue = catalogue
         known = torch.from_numpy(self.vectors)
@@ -118,6 +123,12 @@ class ItemChanges(Run):
         return isinstance(self.model, SequenceModel)
 
     @property
+    def widest(self) -> int:
+        """How many items a list can hold without a wider search: its beams, where it writes ids."""
+        model = self.model
+        return model.beams if isinstance(model, GenerativeModel) else len(self.catalogue)
+
+    @property
     def takes_items(self) -> bool:
         """Whether new items can be added."""
         return isinstance(self.model, CausalLLM4Rec | ExportedModel) and self.model.scores_text
@@ -142,9 +153,9 @@ class ItemChanges(Run):
 
     @cold_offset.setter
     def cold_offset(self, value: float) -> None:
-        if not isinstance(self.model, CausalLLM4Rec | ExportedModel):
+        if not (isinstance(self.model, CausalLLM4Rec | ExportedModel) and self.model.scores_text):
             raise ConfigError(
-                f"A {self.preset.model.kind} model does not score cold items.",
+                f"This {self.preset.model.kind} model does not score cold items.",
                 "Train one that reads text with a tied head: the default preset does.",
             )
         self.model.set_cold_offset(value)

@@ -85,7 +85,7 @@ def catalogue_facts(
     )
 
 
-def read_vectors(
+def read_brought_vectors(
     path: Path, catalogue: Catalogue, items_id: str | None = None
 ) -> npt.NDArray[np.float32]:
     """Read brought item vectors: a table of ids and lists, or `.npy` rows in catalogue order.
@@ -172,57 +172,38 @@ def check_vectors(vectors: npt.NDArray[np.float32], n_items: int, width: int | N
         )
 
 
-def describe_items(
-    items: Any,
-    items_id: str | None,
-    catalogue: Catalogue,
-    vectors: npt.NDArray[np.float32] | None,
-    brought: bool,
-    preset: Preset,
-    width: int,
-    device: str,
-) -> tuple[Catalogue, npt.NDArray[np.float32]]:
-    """Read the new items of a table, and encode their text as the catalogue's was.
+def read_alike(items: Any, items_id: str | None, catalogue: Catalogue) -> Catalogue:
+    """Read a table of items by the text columns that a catalogue has.
 
-    Returns
-    -------
-    catalogue : Catalogue
-        The old items and then the new ones.
-    vectors : numpy.ndarray
-        (n, text width) of the new ones.
+    Warns of items that the catalogue has with another text.
 
     Raises
     ------
     DataError
-        See `Catalogue.append`; or when vectors are needed and not given, or of another width.
-
-    Warns of items that the catalogue has with another text: they keep the one that it has.
+        See `Catalogue.from_arrow`.
     """
     table = read_table(items)
     known = [name for name in catalogue.fields.column_names if name in table.column_names]
     given = Catalogue.from_arrow(table, items_id, known or None, name_of(items))
-    if brought and vectors is None:
-        raise DataError(
-            "This model was trained on brought item vectors.",
-            "Bring the items' vectors too: vectors=… (on the command line --vectors …).",
-        )
-    if vectors is not None:
-        check_vectors(vectors, len(given), width)
-    fresh = np.flatnonzero(catalogue.lookup(given.ids) < 0)
     _warn_of_other_texts(given, catalogue)
-    if not len(fresh):
-        return catalogue, np.empty((0, width), np.float32)
-    whole = catalogue.append(given.take(fresh))
-    new = whole.after(len(catalogue))
-    if vectors is not None:
-        return whole, np.ascontiguousarray(vectors[fresh], np.float32)
-    blank = new.without_text()
+    return given
+
+
+def encode_new(items: Catalogue, text: TextConfig, device: str) -> npt.NDArray[np.float32]:
+    """Encode the text of items that a trained model is to know by it alone, (n, text width).
+
+    Raises
+    ------
+    DataError
+        When an item has none.
+    """
+    blank = items.without_text()
     if blank.any():
         raise DataError(
-            f"Item {new.ids[int(blank.argmax())].as_py()!r} has no text to be known by.",
+            f"Item {items.ids[int(blank.argmax())].as_py()!r} has no text to be known by.",
             "Give it a title at least.",
         )
-    return whole, text_vectors(catalogue_texts(new, preset.text), preset.text, None, device, False)
+    return text_vectors(catalogue_texts(items, text), text, None, device, False)
 
 
 def _warn_of_other_texts(given: Catalogue, catalogue: Catalogue) -> None:

@@ -31,6 +31,8 @@ class Recommendations:
         that writes ids; for an empty history the items' training counts.
     notes : list of str
         What is special about a list, else "".
+    first : int
+        The first history's place in the input, of which this may be a part.
     """
 
     users: list[Any] | None
@@ -38,6 +40,7 @@ class Recommendations:
     titles: list[list[str]]
     scores: list[list[float]]
     notes: list[str]
+    first: int = 0
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -45,7 +48,11 @@ class Recommendations:
     def __str__(self) -> str:
         blocks = []
         for place, titles in enumerate(self.titles):
-            name = f"{self.users[place]}" if self.users is not None else f"history {place + 1}"
+            name = (
+                f"{self.users[place]}"
+                if self.users is not None
+                else f"history {self.first + place + 1}"
+            )
             note = f" ({self.notes[place]})" if self.notes[place] else ""
             rows = [
                 f"{rank:>3}. {title}  [{identity}]  {score:.3f}"
@@ -61,7 +68,11 @@ class Recommendations:
 
         `user` is the history's place in the input where no users were given.
         """
-        users = self.users if self.users is not None else list(range(len(self)))
+        users = (
+            self.users
+            if self.users is not None
+            else list(range(self.first, self.first + len(self)))
+        )
         lengths = [len(row) for row in self.ids]
         return pa.table(
             {
@@ -85,6 +96,7 @@ class Recommendations:
             [row for part in parts for row in part.titles],
             [row for part in parts for row in part.scores],
             [note for part in parts for note in part.notes],
+            parts[0].first,
         )
 
 
@@ -151,6 +163,7 @@ def name_lists(
     scores: torch.Tensor,
     users: list[Any] | None = None,
     histories: list[Ints] | None = None,
+    first: int = 0,
 ) -> Recommendations:
     """Write ranked numbers in the caller's ids.
 
@@ -164,6 +177,8 @@ def name_lists(
         Whose each list is.
     histories : list of numpy.ndarray, optional
         What the lists are for; one that is empty is noted.
+    first : int
+        The place in the input of the first of them.
     """
     rows = [[number for number in row if number >= 0] for row in items.tolist()]
     empty = [False] * len(rows) if histories is None else [len(one) == 0 for one in histories]
@@ -173,6 +188,7 @@ def name_lists(
         titles=[[titles[number] for number in row] for row in rows],
         scores=[values[: len(row)] for values, row in zip(scores.tolist(), rows, strict=True)],
         notes=[EMPTY_HISTORY if nothing else "" for nothing in empty],
+        first=first,
     )
 
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 Floats = npt.NDArray[np.float64]
 Ranks = npt.NDArray[np.integer[Any]]
+CaseMetric = Callable[[Ranks], Floats]
 
 
 def recall(ranks: Ranks, k: int) -> Floats:
@@ -39,7 +40,7 @@ def reciprocal_rank(ranks: Ranks) -> Floats:
 
 DRAWS_AT_ONCE = 10_000_000  # of a bootstrap, held in memory as int64
 
-CASE_METRICS: dict[str, Callable[[Ranks], Floats]] = {
+CASE_METRICS: dict[str, CaseMetric] = {
     "recall@10": lambda ranks: recall(ranks, 10),
     "recall@20": lambda ranks: recall(ranks, 20),
     "ndcg@10": lambda ranks: ndcg(ranks, 10),

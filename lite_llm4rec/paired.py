@@ -1,5 +1,6 @@
 """Two systems on the same users → which is better, by paired bootstrap."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -7,11 +8,15 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from lite_llm4rec.errors import DataError
-from lite_llm4rec.metrics import CASE_METRICS, bootstrap_means, per_user_means
+from lite_llm4rec.metrics import CASE_METRICS, CaseMetric, bootstrap_means, per_user_means
 
 
 def compare(
-    first: pa.Table, second: pa.Table, resamples: int = 2000, seed: int = 0
+    first: pa.Table,
+    second: pa.Table,
+    metrics: Mapping[str, CaseMetric] = CASE_METRICS,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Compare two systems by paired bootstrap over the same users.
 
@@ -19,6 +24,8 @@ def compare(
     ----------
     first, second : pyarrow.Table
         The `cases` of two evaluations of the same targets.
+    metrics : mapping
+        Name to what makes (cases,) values of (cases,) ranks.
     resamples : int
         How often the users are drawn anew.
     seed : int
@@ -50,7 +57,7 @@ def compare(
         )
     users = first["user_id"].combine_chunks().dictionary_encode().indices.to_numpy()
     result = {}
-    for name, metric in CASE_METRICS.items():
+    for name, metric in metrics.items():
         a = per_user_means(metric(first["rank"].to_numpy()), users)
         b = per_user_means(metric(second["rank"].to_numpy()), users)
         result[name] = paired_difference(a, b, resamples, seed)

@@ -131,7 +131,7 @@ def top_k(
 
 def _scores(users: torch.Tensor, matrix: torch.Tensor, start: int, end: int) -> torch.Tensor:
     """Score items start…end−1, (batch, end − start)."""
-    return (users @ matrix[start:end].T).float()
+    return users.float() @ matrix[start:end].float().T
 
 
 def _hide(scores: torch.Tensor, seen: Seen | None, start: int, end: int) -> None:

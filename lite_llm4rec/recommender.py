@@ -14,6 +14,7 @@ import torch
 
 from lite_llm4rec import hub, training_folder
 from lite_llm4rec.compiled import BATCHES, FixedShapes
+from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.split import Split
 from lite_llm4rec.data.titles import find_title
@@ -34,7 +35,7 @@ from lite_llm4rec.machine import Machine
 from lite_llm4rec.models import EncoderModel, SequenceModel
 from lite_llm4rec.neighbours import similar_items
 from lite_llm4rec.own_split import LearntTargets, as_numbered, learnt_targets
-from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_split
+from lite_llm4rec.preset import Preset, load_preset, preset_for, preset_from_dict, preset_split
 from lite_llm4rec.rank import MAX_SCORE_BYTES, top_k
 from lite_llm4rec.rank_histories import Search, rank_histories
 from lite_llm4rec.run_folder import read_run, write_run
@@ -78,7 +79,8 @@ class Recommender(ItemChanges):
             settings themselves. By default those of `init_from`, else "fast".
         init_from : Recommender or path, optional
             Go on from this model or run folder, which must be of the same shape: weights are kept,
-            and those of items found by their ids; new items start from their text.
+            and those of items found by their ids; new items start from their text. What is retired
+            there stays so.
         split : Split, optional
             By default the preset's: where it says no other, each user's last two items are kept for
             validation and test; with its share of items held out.
@@ -109,6 +111,7 @@ class Recommender(ItemChanges):
             preset = init_from.preset if init_from is not None else "fast"
         if isinstance(preset, str | Path):
             preset = load_preset(preset_for(str(preset), dataset))
+        preset = preset_from_dict(to_dict(preset))  # a wrong value is told, whoever made it
         # Lightning takes seconds to import, and only training needs it.
         from lite_llm4rec.fitting import fit_run
 
@@ -252,6 +255,7 @@ class Recommender(ItemChanges):
         self._make_ready(device)
         search = self._search(device)
         users, lists = as_lists(histories, self.catalogue.ids)
+        first = 0
         while chunk := list(islice(lists, batch)):
             names = None if users is None else list(islice(users, len(chunk)))
             numbers = item_numbers(chunk, self.catalogue, unknown, unlisted or ())
@@ -259,7 +263,8 @@ class Recommender(ItemChanges):
                 self.model, search, self.counts, numbers, min(k, len(self.catalogue)), allowed,
                 include_seen, texts,
             )  # fmt: skip
-            yield name_lists(self.ids, self.titles, items, scores, names, numbers)
+            yield name_lists(self.ids, self.titles, items, scores, names, numbers, first)
+            first += len(chunk)
 
     def similar_items(
         self, items: Sequence[Any], k: int = 10, *, by: Literal["text", "behaviour"] = "text"

@@ -136,7 +136,7 @@ def write_run(run: Run, target: Path) -> Path:
         store.write_catalogue(folder, run.catalogue, run.counts, run.retired)
         (folder / store.CURVES).write_text(run.curves, encoding="utf-8")
         store.write_evaluations(folder, run.stages, run.evaluations)
-        card = model_card(run.preset, run.evaluations, len(run.catalogue), run.curves)
+        card = model_card(run.preset, run.evaluations, len(run.catalogue), run.curves, run.brought)
         (folder / store.CARD).write_text(card, encoding="utf-8")
         if isinstance(run.model, GenerativeModel):
             run.model.save_tokenizer(folder / store.TOKENIZER)

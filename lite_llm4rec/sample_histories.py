@@ -7,7 +7,8 @@ import numpy as np
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.interactions import Ints
 from lite_llm4rec.data.split import Targets
-from lite_llm4rec.preset import preset_split
+from lite_llm4rec.errors import ConfigError
+from lite_llm4rec.own_split import as_numbered
 from lite_llm4rec.run_folder import Run
 
 DRAWN = 500
@@ -38,13 +39,18 @@ def sample_histories(run: Run, dataset: Dataset | None, most: int) -> Histories:
     ------
     DataError
         When the data set's items are not this run's, or its histories are too short to split.
+    ConfigError
+        When the run was trained with a split that it cannot make again.
     """
     if dataset is None:
         return _drawn(run)
-    dataset = dataset.renumber(run.catalogue)
-    valid = preset_split(run.preset, dataset).valid
-    chosen = np.random.default_rng(0).permutation(len(valid))[:most]
-    return Histories(dataset.interactions.items, valid.take(np.sort(chosen)), True)
+    try:
+        _, split = as_numbered(run, dataset, None)
+    except ConfigError as error:
+        remedy = "Leave the data out: histories are drawn then."
+        raise ConfigError(error.problem, remedy) from error
+    chosen = np.random.default_rng(0).permutation(len(split.valid))[:most]
+    return Histories(split.interactions.items, split.valid.take(np.sort(chosen)), True)
 
 
 def _drawn(run: Run) -> Histories:

@@ -72,6 +72,7 @@ def replacing(path: Path) -> Iterator[Path]:
                 if file.is_file():
                     file.chmod(readable)
                 flush(file)
+            flush(fresh)
             _swap(fresh, path)
             flush(path.parent)
     except (OSError, SafetensorError) as error:

@@ -6,7 +6,6 @@ only P5 and POD are told whose they are; the other form has the history before t
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
@@ -26,7 +25,13 @@ from lite_llm4rec.evaluate import (
     count_repeats,
     protocol_of,
 )
-from lite_llm4rec.metrics import Floats, Ranks, bootstrap_interval, ndcg, per_user_means, recall
+from lite_llm4rec.metrics import (
+    CaseMetric,
+    bootstrap_interval,
+    ndcg,
+    per_user_means,
+    recall,
+)
 from lite_llm4rec.models import (
     BERT4Rec,
     EveryPositionModel,
@@ -42,7 +47,7 @@ SEED = 0  # of the evaluation's negatives, the same for every model and every tr
 ROWS = 256  # cases at a time
 
 SHARES = ("malformed", "unknown", "repeated", "not offered")  # of what a model writes
-METRICS: dict[str, Callable[[Ranks], Floats]] = {
+METRICS: dict[str, CaseMetric] = {
     "recall@1": partial(recall, k=1),
     "recall@5": partial(recall, k=5),
     "recall@10": partial(recall, k=10),

@@ -1,5 +1,6 @@
 """What `train.fit` hangs on Lightning: progress, checkpoints to resume from, a clean Ctrl-C."""
 
+import io
 import os
 import signal
 import sys
@@ -27,11 +28,17 @@ class AtomicCheckpoints(TorchCheckpointIO):  # type: ignore[misc]
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
-        """Save to `path` in one step."""
-        partial = f"{path}.part"
-        super().save_checkpoint(checkpoint, partial, storage_options)
-        flush(Path(partial))
-        os.replace(partial, path)
+        """Save to `path` in one step; Lightning would take the system's temporary folder."""
+        written = io.BytesIO()  # where the disk is full, torch's own writer does not say so
+        torch.save(checkpoint, written)
+        partial = Path(f"{path}.part")
+        try:
+            partial.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_bytes(written.getbuffer())
+            flush(partial)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 class Resume(pl.Callback):  # type: ignore[misc]

@@ -139,8 +139,16 @@ def train_run(
                 recommender.save(out)
             if record is not None:
                 _record(record, run, preset, details or {})
-            shutil.rmtree(state)
+            _remove(state)
     return run
+
+
+def _remove(state: Path) -> None:
+    """Remove a training's folder, so that a kill leaves the whole of it or nothing of its name."""
+    gone = state.with_name(f"{state.name}.done")
+    shutil.rmtree(gone, ignore_errors=True)
+    state.replace(gone)
+    shutil.rmtree(gone)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def writer_for(target: Path) -> Callable[[Path, pa.Schema], Any]:
     opener = _WRITERS.get(target.suffix.lower())
     if opener is None:
         raise ConfigError(
-            f"{target}: recommendations are written as Parquet or CSV.",
+            f"{target}: tables are written as Parquet or CSV.",
             f"Name it {target.with_suffix('.parquet').name}, or {target.with_suffix('.csv').name}.",
         )
     found: Callable[[Path, pa.Schema], Any] = opener

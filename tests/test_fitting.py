@@ -20,6 +20,7 @@ from lite_llm4rec.models import (
     BERT4RecConfig,
     CausalConfig,
     FDSAConfig,
+    GenerativeConfig,
     LiteConfig,
     Popularity,
     S3RecConfig,
@@ -50,6 +51,15 @@ def test_what_is_no_data_set_is_refused(ring: Dataset):
 def test_no_time_to_train_is_refused(ring: Dataset):
     with pytest.raises(ConfigError, match=r"In 0 s nothing is learnt[\s\S]*minutes"):
         Recommender.fit(ring, tiny_preset(), vectors=drawn_vectors(60), max_seconds=0.0)
+
+
+def test_a_wrong_setting_is_told_in_python_too(ring: Dataset):
+    preset = tiny_preset(model=GenerativeConfig(backbone="t5", numbering="Random"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"numbering"):
+        Recommender.fit(ring, preset)
+    preset = tiny_preset(vector=StageConfig(strategy="all", schedule="cosine"))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"schedule"):
+        Recommender.fit(ring, preset, vectors=drawn_vectors(60))
 
 
 def test_brought_vectors_of_a_wrong_kind_are_refused(small_ring: Dataset):
@@ -257,9 +267,13 @@ def test_going_on_takes_the_settings_of_the_run(small_ring: Dataset, tmp_path: P
     quiet: dict[str, Any] = {"device": "cpu", "progress": False}
     preset = tiny_preset(seed=7, vector=StageConfig(strategy="all", epochs=1, batch=40))
     first = Recommender.fit(small_ring, preset, vectors=drawn_vectors(20), **quiet)
+    first.retire_items(["i03"])
     run = first.save(tmp_path / "run")
     again = Recommender.fit(small_ring, init_from=run, vectors=drawn_vectors(20), **quiet)
     assert again.preset == preset
+    assert np.flatnonzero(again.retired).tolist() == again.catalogue.numbers(["i03"]).tolist()
+    with pytest.raises(ConfigError, match=r"vectors of the run to go on from were brought"):
+        Recommender.fit(small_ring, init_from=first, **quiet)
     longer = replace(preset, model=replace(preset.model, history_length=9))
     sasrec = replace(preset, model=SASRecConfig(width=16, heads=1, blocks=1))
     with pytest.raises(ConfigError, match=r"differs: model\.kind was 'lite' and is 'sasrec' now"):

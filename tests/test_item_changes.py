@@ -164,6 +164,9 @@ def test_a_model_of_ids_alone_refuses_texts_in_histories(small_ring, settings: d
     chosen = replace(preset(), model=replace(preset().model, **settings))
     model = untrained(small_ring, chosen)
     assert not model.reads_text
+    if settings["items"] == "id":
+        with pytest.raises(ConfigError, match="does not score cold items"):
+            model.cold_offset = 1.0
     with pytest.raises(ConfigError, match="ids alone"):
         model.recommend([["x"]], unlisted={"x": np.zeros(16, np.float32)})
 

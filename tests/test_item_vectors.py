@@ -48,11 +48,11 @@ def test_brought_vectors_are_matched_by_id(small_ring: Dataset, tmp_path: Path):
         }
     )
     pa.parquet.write_table(table, tmp_path / "vectors.parquet")
-    found = item_vectors.read_vectors(tmp_path / "vectors.parquet", small_ring.catalogue)
+    found = item_vectors.read_brought_vectors(tmp_path / "vectors.parquet", small_ring.catalogue)
     assert np.array_equal(found, vectors)
     np.save(tmp_path / "vectors.npy", vectors)
     assert np.array_equal(
-        item_vectors.read_vectors(tmp_path / "vectors.npy", small_ring.catalogue), vectors
+        item_vectors.read_brought_vectors(tmp_path / "vectors.npy", small_ring.catalogue), vectors
     )
 
 
@@ -70,7 +70,7 @@ def test_brought_vectors_that_do_not_fit(change, message, small_ring: Dataset, t
     path = tmp_path / "vectors.parquet"
     pa.parquet.write_table(pa.table({"item_id": names, "vector": rows}), path)
     with pytest.raises(DataError, match=message):
-        item_vectors.read_vectors(path, small_ring.catalogue)
+        item_vectors.read_brought_vectors(path, small_ring.catalogue)
 
 
 def test_brought_vectors_of_one_item_twice(small_ring: Dataset, tmp_path: Path):
@@ -78,7 +78,7 @@ def test_brought_vectors_of_one_item_twice(small_ring: Dataset, tmp_path: Path):
     path = tmp_path / "v.parquet"
     pyarrow.parquet.write_table(pa.table({"item_id": ids, "vector": [[1.0]] * len(ids)}), path)
     with pytest.raises(DataError, match="several rows"):
-        item_vectors.read_vectors(path, small_ring.catalogue)
+        item_vectors.read_brought_vectors(path, small_ring.catalogue)
 
 
 def test_lists_that_hold_no_numbers(small_ring: Dataset, tmp_path: Path):
@@ -86,12 +86,12 @@ def test_lists_that_hold_no_numbers(small_ring: Dataset, tmp_path: Path):
     path = tmp_path / "v.parquet"
     pyarrow.parquet.write_table(pa.table({"item_id": ids, "vector": [["x"]] * len(ids)}), path)
     with pytest.raises(DataError, match="no numbers"):
-        item_vectors.read_vectors(path, small_ring.catalogue)
+        item_vectors.read_brought_vectors(path, small_ring.catalogue)
 
 
 def test_an_array_file_that_is_none(small_ring: Dataset, tmp_path: Path):
     (tmp_path / "vectors.npy").write_bytes(b"no array")
     with pytest.raises(DataError, match="is no array"):
-        item_vectors.read_vectors(tmp_path / "vectors.npy", small_ring.catalogue)
+        item_vectors.read_brought_vectors(tmp_path / "vectors.npy", small_ring.catalogue)
     with pytest.raises(DataError, match="No such file"):
-        item_vectors.read_vectors(tmp_path / "vector.npy", small_ring.catalogue)
+        item_vectors.read_brought_vectors(tmp_path / "vector.npy", small_ring.catalogue)

@@ -61,8 +61,9 @@ def test_seen_items_spare_the_target():
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_low_precision_vectors_are_ranked_in_fp32(dtype: torch.dtype):
-    matrix = torch.tensor([[0.25], [0.5]], dtype=dtype)
-    assert target_ranks(USERS.to(dtype), matrix, torch.tensor([1])).tolist() == [1]
+    matrix = torch.tensor([[256.0, 1.0], [256.0, 0.0]], dtype=dtype)  # bf16 has no 257
+    users = torch.ones(1, 2, dtype=dtype)
+    assert target_ranks(users, matrix, torch.tensor([0])).tolist() == [1]
 
 
 def test_scores_that_are_no_numbers_rank_last() -> None:

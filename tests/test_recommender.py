@@ -216,6 +216,9 @@ def test_a_table_gives_one_list_per_user(trained: Recommender, tmp_path: Path):
         assert found.ids == expected.ids
     parts = list(trained.recommend_stream(log, batch=1))
     assert [part.users for part in parts] == [["b"], ["a"]]
+    nameless = list(trained.recommend_stream([["i01"], ["i02"], ["i03"]], k=1, batch=2))
+    assert [part.to_table()["user"].to_pylist() for part in nameless] == [[0, 1], [2]]
+    assert str(nameless[1]).startswith("history 3:")
 
 
 def test_similar_items_leave_the_item_out(trained: Recommender):

@@ -8,6 +8,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from lite_llm4rec import training_callbacks
 from lite_llm4rec.config import from_dict
 from lite_llm4rec.curves import write_curves
 from lite_llm4rec.data.dataset import Dataset
@@ -257,6 +258,19 @@ def test_memory_and_disk_are_said_in_words(
     monkeypatch.setattr(model, "training_loss", fail)
     with pytest.raises(TrainingError, match=words):
         fit(model, leave_one_out(ring.interactions), STAGE, tmp_path, machine=CPU, progress=False)
+
+
+def test_a_checkpoint_that_does_not_fit_leaves_no_part(
+    ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def full(path: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(training_callbacks, "flush", full)
+    with pytest.raises(TrainingError, match="The disk is full"):
+        fit(make("t5"), leave_one_out(ring.interactions), STAGE, tmp_path, machine=CPU,
+            progress=False)  # fmt: skip
+    assert not list(tmp_path.rglob("*.part"))
 
 
 def test_bf16_trains(ring: Dataset, tmp_path: Path):

@@ -1,5 +1,6 @@
 """The command line. Thin: each command reads its options, calls the library and prints."""
 
+import io
 import sys
 import warnings
 from pathlib import Path
@@ -59,6 +60,9 @@ def before(
 def main() -> None:
     """Run the command line; errors of ours end with status 2 and a remedy, not a traceback."""
     warnings.showwarning = _show_warning
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # Windows' files lack some signs
     try:
         app()
     except Interrupted as error:

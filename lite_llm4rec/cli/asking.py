@@ -119,13 +119,15 @@ def add_items(
 ) -> None:
     """Make new items recommendable by their text, within seconds and without training."""
     from lite_llm4rec.data.catalogue import Catalogue
-    from lite_llm4rec.item_vectors import read_vectors
+    from lite_llm4rec.item_vectors import read_brought_vectors
     from lite_llm4rec.recommender import Recommender
     from lite_llm4rec.store import changing
 
     brought = None
     if vectors is not None:
-        brought = read_vectors(vectors, Catalogue.from_table(items, items_id=items_id), items_id)
+        brought = read_brought_vectors(
+            vectors, Catalogue.from_table(items, items_id=items_id), items_id
+        )
     with changing(run):
         recommender = Recommender.load(run)
         added = recommender.add_items(items, items_id=items_id, vectors=brought)
@@ -187,6 +189,9 @@ def info(
             show_run(console, Path(run), config, metrics)
     elif as_json:
         print_json(to_dict(load_preset(run)))
+    elif run.endswith(".toml"):
+        load_preset(run)  # a wrong one is told
+        print(Path(run).read_text(encoding="utf-8"))
     else:
         print(preset_text(run))
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.data.prepared import read_prepared
+from lite_llm4rec.data.prepared import is_prepared, read_prepared
 from lite_llm4rec.data.sources import SOURCES, load
 from lite_llm4rec.errors import ConfigError
 
@@ -116,15 +116,30 @@ def read_dataset(
             **columns,
         )
     assert data is not None
-    _refuse({**columns, "items": items}, candidates, Path(data).is_dir())
-    if Path(data).is_dir():
+    folder = prepared_folder(data)
+    settled = _unusual(
+        {**columns, "items": items, **({"candidates": candidates} if folder else {})}
+    )
+    if settled:
+        raise ConfigError(
+            f"--{settled[0]} does not go with --data, whose tables are already settled.",
+            "Leave it out, or make the folder again: `lite-llm4rec prepare` takes it."
+            if folder
+            else "Leave it out, or give your own tables: --interactions and --items.",
+        )
+    if folder is not None:
         refuse("a folder made by `prepare`", root=root)
-        return read_prepared(Path(data))
+        return read_prepared(folder)
     return load(data, root=root, candidates=candidates)  # type: ignore[arg-type]
 
 
 def read_optional_dataset(
-    data: str | None, interactions: Path | None, items: Path | None, *settled: Any, **columns: Any
+    data: str | None,
+    interactions: Path | None,
+    items: Path | None,
+    root: Path | None,
+    candidates: str,
+    **columns: Any,
 ) -> Dataset | None:
     """Read as `read_dataset` does; None where nothing is named.
 
@@ -133,21 +148,23 @@ def read_optional_dataset(
     DataError, ConfigError, DownloadError
     """
     if data is None and interactions is None and items is None:
+        given = _unusual({**columns, "root": root, "candidates": candidates})
+        if given:
+            raise ConfigError(f"--{given[0]} says how to read data.", "Name them: --data NAME")
         return None
-    return read_dataset(data, interactions, items, *settled, **columns)
+    return read_dataset(data, interactions, items, root, candidates, **columns)
 
 
-def _refuse(columns: dict[str, Any], candidates: str, prepared: bool) -> None:
-    """Refuse options that a named or prepared data set has already settled."""
-    plain = {"duplicates": "keep", "core": 0}
-    given = [name for name, value in columns.items() if value != plain.get(name)]
-    if prepared and candidates != "interacted":
-        given.append("candidates")
-    if given:
-        option = given[0].replace("_", "-")
-        raise ConfigError(
-            f"--{option} does not go with --data, whose tables are already settled.",
-            "Leave it out, or make the folder again: `lite-llm4rec prepare` takes it."
-            if prepared
-            else "Leave it out, or give your own tables: --interactions and --items.",
-        )
+def prepared_folder(data: str) -> Path | None:
+    """Tell whether --data names a folder; one of a named data set's name must be prepared."""
+    folder = Path(data)
+    if folder.is_dir() and (data not in SOURCES or is_prepared(folder)):
+        return folder
+    return None
+
+
+def _unusual(options: dict[str, Any]) -> list[str]:
+    """Name the options that are not at their defaults."""
+    usual = {"duplicates": "keep", "core": 0, "candidates": "interacted"}
+    given = [name for name, value in options.items() if value != usual.get(name)]
+    return [name.replace("_", "-") for name in given]

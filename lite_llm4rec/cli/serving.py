@@ -63,6 +63,10 @@ def serve(
         from lite_llm4rec.serve.run import run_service
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve", "Serving") from error
+    if interactions is None and (user or item or time):
+        raise ConfigError(
+            "--user, --item and --time name columns of --interactions.", "Give that table, too."
+        )
     set_threads(threads)
     lines = _key_lines(api_keys, os.environ.get(chosen.KEYS_VARIABLE, ""))
     keys = chosen.read_keys(lines)

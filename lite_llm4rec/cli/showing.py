@@ -56,8 +56,8 @@ def reproduce(
     what: Annotated[
         list[str],
         typer.Argument(
-            help="table1 … table7, figure2, figure4, figure5; choices, length, redundancy, clocks,"
-            " batch, cost, size, pooling; or all."
+            help="table1 … table7, figure2, figure4, figure5; choices, equal, length, redundancy,"
+            " clocks, batch, cost, size, pooling; or all."
         ),
     ],
     data: Annotated[str, typer.Option(help="A named data set.")] = "ml-1m",

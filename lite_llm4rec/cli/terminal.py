@@ -1,6 +1,7 @@
 """What every command does with the terminal and the threads."""
 
 import json
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -9,8 +10,9 @@ console = Console(markup=False)  # names of files and columns may hold brackets
 
 
 def print_json(value: Any) -> None:
-    """Print a value for another program to read."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    """Print a value for another program to read, in whatever encoding standard output has."""
+    whole = (sys.stdout.encoding or "").lower() in ("utf-8", "utf8")
+    print(json.dumps(value, indent=2, ensure_ascii=not whole, default=str))
 
 
 def set_threads(threads: int | None) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from lite_llm4rec.cli import options as option
 from lite_llm4rec.cli.terminal import console, print_json, set_threads
-from lite_llm4rec.errors import LiteLLM4RecError
+from lite_llm4rec.errors import ConfigError, LiteLLM4RecError
 
 
 def train(
@@ -72,7 +72,7 @@ def train(
     An interrupted run (Ctrl-C, kill, power cut) goes on when the same command is run again.
     """
     from lite_llm4rec.data.split_name import split_by
-    from lite_llm4rec.item_vectors import read_vectors
+    from lite_llm4rec.item_vectors import read_brought_vectors
     from lite_llm4rec.output import show_cold, show_results
     from lite_llm4rec.paths import is_main_process
     from lite_llm4rec.preset import families, load_preset, preset_for
@@ -102,7 +102,9 @@ def train(
     if (out / CONFIG).is_file() and not quiet and is_main_process():
         print(f"{out} holds a trained run; it is replaced when this is through.", file=sys.stderr)
     brought = (
-        None if vectors is None else read_vectors(vectors, dataset.catalogue, items_id or item)
+        None
+        if vectors is None
+        else read_brought_vectors(vectors, dataset.catalogue, items_id or item)
     )
     result = train_run(
         dataset, chosen, out, vectors=brought, init_from=init_from, device=device,
@@ -141,7 +143,7 @@ def evaluate(
     device: option.Device = "cpu",
     threads: option.Threads = None,
     cases: Annotated[
-        Path | None, typer.Option(help="Write one row per case to this Parquet.")
+        Path | None, typer.Option(help="Write one row per case to this file, .parquet or .csv.")
     ] = None,
     as_json: option.Json = False,
 ) -> None:
@@ -152,8 +154,14 @@ def evaluate(
     from lite_llm4rec.output import show_evaluation
     from lite_llm4rec.own_split import LearntTargets
     from lite_llm4rec.recommender import Recommender
+    from lite_llm4rec.written_table import writer_for
 
     set_threads(threads)
+    opener = None if cases is None else writer_for(cases)
+    if cases is not None and cases.resolve() in [
+        path.resolve() for path in (interactions, items) if path is not None
+    ]:
+        raise ConfigError(f"{cases} is an input: it would be replaced.", "Name another file.")
     if part not in ("valid", "test"):
         raise LiteLLM4RecError(f"--part is '{part}'.", "valid or test")
     dataset = option.read_dataset(
@@ -165,11 +173,10 @@ def evaluate(
     seen_filter = None if keep_seen is None else not keep_seen
     with warnings.catch_warnings(action="ignore", category=LearntTargets):  # shown with the rest
         found = recommender.evaluate(dataset, part=part, seen_filter=seen_filter, device=device)  # type: ignore[arg-type]
-    if cases is not None:
-        import pyarrow.parquet
-
+    if cases is not None and opener is not None:
         cases.parent.mkdir(parents=True, exist_ok=True)
-        pyarrow.parquet.write_table(found.cases, cases)
+        with opener(cases, found.cases.schema) as writer:
+            writer.write_table(found.cases)
     print_json(found.to_dict()) if as_json else show_evaluation(console, found)
 
 

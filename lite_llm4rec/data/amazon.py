@@ -24,6 +24,7 @@ REVIEWS = pa.json.ParseOptions(
     unexpected_field_behavior="ignore",
 )
 META = ["asin", "title", "brand", "categories"]
+ONLY_2018 = ("also_buy", "also_view", "main_cat", "similar_item", "tech1", "imageURL")
 
 
 def is_reviews(first: str) -> bool:
@@ -34,9 +35,11 @@ def is_reviews(first: str) -> bool:
 def is_meta(name: str, first: str) -> bool:
     """Tell meta data by the file's name and first line; a user's own JSON may have an `asin`, too.
 
-    Those of 2014 are lines of Python dicts, which nobody else writes.
+    Those of 2014 are lines of Python dicts, which nobody else writes; those of 2018 have fields
+    that nobody else names so.
     """
-    if not first.startswith("{'") and not name.startswith("meta_"):
+    of_2018 = name.startswith("meta_") and any(f'"{field}"' in first for field in ONLY_2018)
+    if not first.startswith("{'") and not of_2018:
         return False
     has_item = re.search(r"""["']asin["']""", first)
     return bool(has_item and re.search(r"""["']categor(y|ies)["']""", first))
@@ -55,11 +58,16 @@ def read_meta(file: BinaryIO, path: Path) -> pa.Table:
 
 def _records(file: BinaryIO, path: Path) -> Iterator[dict[str, Any]]:
     for row, line in enumerate(file, start=1):
-        text = line.decode("utf-8")
+        text = line.decode("utf-8").strip()
+        if not text:
+            continue
         try:
-            yield json.loads(text) if text.startswith('{"') else ast.literal_eval(text)
+            yield ast.literal_eval(text) if text.startswith("{'") else json.loads(text)
         except (ValueError, SyntaxError) as error:
-            raise DataError(f"{path}, line {row}: neither JSON nor a Python dict.") from error
+            raise DataError(
+                f"{path}, line {row}: neither JSON nor a Python dict.",
+                "Fetch the file again if it is cut short; else write one JSON object per line.",
+            ) from error
 
 
 def _category_text(record: dict[str, Any]) -> str | None:

@@ -73,6 +73,11 @@ class Catalogue:
         check_id_type(table[key], f"{where}, column '{key}'")
         columns = text_columns(table, key, text, where)
         ids = table[key].combine_chunks()
+        blank = pc.index(ids, "").as_py() if pa.types.is_string(ids.type) else -1
+        if blank >= 0:
+            raise DataError(
+                f"{where}, column '{key}', {at_row(blank)}: the id is empty.", "Drop it."
+            )
         first = np.sort(np.unique(_codes(ids), return_index=True)[1])
         fields = table.select(columns).take(pa.array(first))
         strings = [_as_text(fields[name], f"{where}, column '{name}',") for name in columns]

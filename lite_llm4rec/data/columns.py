@@ -30,9 +30,10 @@ USUAL_NAMES = {
         "movieId",
         "MovieID",
     ),
-    "time": ("timestamp", "time", "unixReviewTime", "ts", "datetime", "date", "event_time"),
+    "time": ("timestamp", "time", "unixReviewTime", "ts", "event_time", "datetime", "date"),
     "title": ("title", "name", "movie_title", "item_name", "product_title"),
 }
+HEADER = "If the first row is no header but data, write a line of names above it."
 
 
 def find_column(
@@ -66,8 +67,14 @@ def find_column(
     raise DataError(
         f"{where} has no column that looks like the {role}; it has: "
         f"{', '.join(table.column_names)}.",
-        f'Name it: {role}="…" (on the command line --{role} …).',
+        HEADER
+        if any(map(_is_number, table.column_names))
+        else f'Name it: {role}="…" (on the command line --{role} …).',
     )
+
+
+def _is_number(name: str) -> bool:
+    return name.replace(".", "", 1).isdigit()
 
 
 def usual_name(table: pa.Table, role: str) -> str | None:

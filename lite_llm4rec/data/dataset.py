@@ -1,5 +1,6 @@
 """Interactions and catalogue with one numbering of items: what models learn from."""
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
@@ -14,6 +15,8 @@ from lite_llm4rec.data.readers import name_of, read_table
 from lite_llm4rec.errors import ConfigError, DataError, nearest
 
 Candidates = Literal["interacted", "catalogue"]
+
+MANY_UNKNOWN = 0.1  # of the items that occur, which a table of items should know
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Dataset:
         DataError
             On an unusable table, or ids that do not match between the two.
         ConfigError
-            On other `candidates` or `duplicates`, or `items_id` without an items table.
+            On other `candidates` or `duplicates`; on `items_id` or `text` without an items table.
         """
         if candidates not in get_args(Candidates):
             raise ConfigError(
@@ -86,10 +89,11 @@ class Dataset:
             key = items_id or (item if item in table.column_names else None)
             catalogue = Catalogue.from_arrow(table, key, text, name_of(items))
             del table
-        elif items_id is not None:
-            raise ConfigError(
-                "items_id names a column of an items table, and there is none.", "Pass items."
-            )
+        for option, value in (("items_id", items_id), ("text", text)):
+            if items is None and value is not None:
+                raise ConfigError(
+                    f"{option} names a column of an items table, and there is none.", "Pass items."
+                )
         log = Interactions.from_table(
             interactions,
             user=user,
@@ -110,7 +114,8 @@ class Dataset:
     ) -> "Dataset":
         """Give interactions and catalogue one numbering.
 
-        Items that occur but have no catalogue row are kept, without text.
+        Items that occur but have no catalogue row are kept, without text; where they are many, a
+        warning says so.
 
         Raises
         ------
@@ -137,6 +142,12 @@ class Dataset:
                 " item=…, items_id=… (on the command line --item, --items-id).",
             )
         unknown = log.item_ids.filter(pc.invert(known))
+        if len(unknown) > MANY_UNKNOWN * len(log.item_ids):
+            warnings.warn(
+                f"{len(unknown):,} of the {len(log.item_ids):,} items of the interactions have no"
+                f" row in the items table, and so no text: {unknown[0].as_py()!r} for one.",
+                stacklevel=2,
+            )
         if len(unknown):
             catalogue = catalogue.with_ids(unknown)
         log = log.renumber_items(catalogue.ids)

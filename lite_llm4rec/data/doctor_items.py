@@ -9,6 +9,7 @@ from lite_llm4rec.data.catalogue import Catalogue
 from lite_llm4rec.data.columns import holds_text, id_column, text_columns, usual_name
 from lite_llm4rec.data.dataset import common_id_type
 from lite_llm4rec.data.doctor_report import (
+    SWALLOWS,
     Bools,
     Finding,
     Report,
@@ -156,7 +157,7 @@ def _line_break_checks(catalogue: Catalogue) -> Iterator[Finding]:
                 "line_breaks",
                 f"{counted(count(broken), 'item', 'have')} a line break in '{name}', the first is"
                 f" {catalogue.ids[int(broken.argmax())].as_py()!r}.",
-                "Look there: a quotation mark that is not closed swallows the rows after it.",
+                SWALLOWS,
             )
 
 

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from lite_llm4rec.data.doctor_report import (
+    SWALLOWS,
     Bools,
     Finding,
     Report,
@@ -33,7 +34,7 @@ LONG_HISTORY = 10_000
 FEW_USERS = 1_000  # below it, a recall of 0.1 is known to ±0.019 at best
 FEW_ITEMS = 100
 NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-MOMENT = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?)?(Z|[+-]\d\d:?\d\d)?)?$"
+MOMENT = r"^\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z| UTC|[+-]\d\d:?\d\d)?)?$"
 TOO_FEW = (
     "Nothing. Or leave out users and items with fewer than 5 interactions: --core 5"
     " (in Python core=5)."
@@ -59,6 +60,8 @@ def examine_log(
         return None
     columns = {role: table[name] for role, name in names.items()}
     labels = {role: f"{where}, column '{name}'" for role, name in names.items()}
+    if where.removesuffix(".gz").lower().endswith(".csv"):
+        report.findings.extend(_line_break_checks(table, where))
     del table
     before = len(report.findings)
     rows = _usable_rows(columns, labels, report)
@@ -79,6 +82,20 @@ def examine_log(
     for check in LOG_CHECKS if timed else LOG_CHECKS[1:]:
         report.findings.extend(check(log))
     return log
+
+
+def _line_break_checks(table: pa.Table, where: str) -> Iterator[Finding]:
+    for name in table.column_names:
+        if is_text(table[name].type):
+            broken = pc.match_substring(table[name], "\n").fill_null(False).to_numpy()
+            if broken.any():
+                yield Finding(
+                    "warning",
+                    "line_breaks",
+                    f"{where}: {counted(count(broken), 'row', 'have')} a line break in '{name}',"
+                    f" the first is {at_row(int(broken.argmax()))}.",
+                    SWALLOWS,
+                )
 
 
 def _usable_rows(

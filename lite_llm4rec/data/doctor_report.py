@@ -55,6 +55,9 @@ class Report:
         return {"ok": self.ok, "facts": dict(self.facts), "findings": findings}
 
 
+SWALLOWS = "Look there: a quotation mark that is not closed swallows the rows after it."
+
+
 def read_or_note(source: Any, where: str, report: Report) -> pa.Table | None:
     """Read a table; what stops it, or its having no rows, becomes a finding."""
     try:

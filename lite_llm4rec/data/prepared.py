@@ -90,6 +90,11 @@ def prepared_tables(folder: Path) -> tuple[Path, Path]:
     return folder / "interactions.parquet", folder / "items.parquet"
 
 
+def is_prepared(folder: Path) -> bool:
+    """Whether `write_prepared` wrote it."""
+    return (folder / MARK).is_file()
+
+
 def read_prepared(folder: Path) -> Dataset:
     """Read a folder that `write_prepared` wrote.
 

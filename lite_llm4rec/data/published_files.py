@@ -11,7 +11,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
+from lite_llm4rec.data import amazon
 from lite_llm4rec.data.readers import read_table
+from lite_llm4rec.data.separated import open_file
 from lite_llm4rec.errors import DataError
 
 Tables = tuple[pa.Table, pa.Table]
@@ -90,7 +92,9 @@ def read_ml_100k(paths: Sequence[Path]) -> Tables:
 
 def read_amazon(paths: Sequence[Path]) -> Tables:
     """Read reviews and meta data; of the text, the columns that data roots have as well."""
-    reviews, meta = read_table(paths[0]), read_table(paths[1])
+    reviews = read_table(paths[0])
+    with open_file(paths[1]) as file:
+        meta = amazon.read_meta(file, paths[1])
     # Some titles of 2018 are pieces of a web page's script. Source: the notebook that the data's
     # page links, which recognises them by "getTime".
     script = pc.match_substring(meta["title"], "getTime").fill_null(False)

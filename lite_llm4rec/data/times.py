@@ -12,8 +12,12 @@ from lite_llm4rec.errors import DataError, at_row
 # Years 2001–2286 written in milli-, micro- or nanoseconds are above these bounds; in seconds below.
 UNITS = ((1e17, 1_000_000_000), (1e14, 1_000_000), (1e11, 1_000))
 
-# What text is tried as, in this order; the last is a time stamp with a zone.
-TEXT_KINDS = (pa.int64(), pa.float64(), pa.timestamp("us"), pa.timestamp("us", "UTC"))
+# What text is tried as, in this order; the last are time stamps with a zone.
+TEXT_KINDS = (
+    pa.int64(),
+    pa.float64(),
+    *(pa.timestamp(unit, zone) for unit in ("us", "ns") for zone in (None, "UTC")),
+)
 
 
 def as_numbers(column: pa.ChunkedArray, where: str) -> npt.NDArray[Any]:
@@ -51,9 +55,14 @@ def as_numbers(column: pa.ChunkedArray, where: str) -> npt.NDArray[Any]:
 
 
 def seconds_per_unit(times: npt.NDArray[Any]) -> int:
-    """Tell how many of the column's units make a second, judged by size: 1, 10³, 10⁶ or 10⁹."""
-    largest = float(np.abs(times).max(initial=0))
-    return next((units for bound, units in UNITS if largest > bound), 1)
+    """Tell how many of the column's units make a second, judged by size: 1, 10³, 10⁶ or 10⁹.
+
+    By the middle one of all that are not 0: a single date far off, such as the year 9999, is none
+    to judge by.
+    """
+    told = np.abs(times[times != 0])
+    usual = float(np.median(told)) if len(told) else 0.0
+    return next((units for bound, units in UNITS if usual > bound), 1)
 
 
 def date_of(seconds: float) -> str:
@@ -89,6 +98,7 @@ def _whole_if_possible(numbers: npt.NDArray[np.float64], where: str) -> npt.NDAr
 
 
 def _parse_text(column: pa.ChunkedArray, where: str) -> pa.ChunkedArray:
+    column = pc.replace_substring_regex(column, r" UTC$", "Z")  # as BigQuery writes it
     for kind in TEXT_KINDS:
         try:
             return column.cast(kind)

@@ -128,9 +128,11 @@ class FDSA(EveryPositionModel):
         """
         rows, numbers = self.attributes.entries(items)
         vectors = self.attributes.vectors
-        scores = self.weigh(vectors).float()
-        weights = (scores - scores.max()).exp()
-        weighted = torch.cat([weights * vectors, weights], 1)[numbers]
+        scores = self.weigh(vectors).float()[numbers]
+        highest = scores.detach().new_full((len(items), 1), -torch.inf)
+        highest.scatter_reduce_(0, rows[:, None], scores.detach(), "amax")
+        weights = (scores - highest[rows]).exp()
+        weighted = torch.cat([weights * vectors[numbers], weights], 1)
         sums = weighted.new_zeros(len(items), weighted.shape[1]).index_add(0, rows, weighted)
         return sums[:, :-1] / sums[:, -1:].clamp_min(torch.finfo(sums.dtype).tiny)
 

@@ -114,7 +114,7 @@ class ItemTable(nn.Module):
         whole: torch.Tensor = sum(parts[1:], parts[0])
         return whole
 
-    def describe(self, vectors: torch.Tensor) -> None:
+    def replace_texts(self, vectors: torch.Tensor) -> None:
         """Take other text vectors (N, text width) in place of those it has."""
         assert self.vectors is not None
         self.vectors.data = self._whitened(vectors).to(self.vectors)

@@ -80,7 +80,7 @@ def _settle(model: CausalLLM4Rec, facts: CatalogueFacts, new: torch.Tensor) -> N
         ids.copy_(_placed(ids, facts.vectors, ~new))
     if model.items.vectors is None:
         return
-    model.items.describe(facts.vectors)
+    model.items.replace_texts(facts.vectors)
     if ids is not None:
         ids[new] = 0.0
         if model.scores_text:  # an item that is cold now must not bring what it once learnt

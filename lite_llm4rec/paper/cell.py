@@ -45,7 +45,7 @@ class Bench:
         T5-small: a Hub name, or a local folder. What draws its weights anew needs no more than
         its config and tokenizer.
     vectors : Path or None
-        MiniLM's item vectors, as `read_vectors` takes them, for where its weights are not.
+        MiniLM's item vectors, as `read_brought_vectors` takes them, for where its weights are not.
     given : Dataset, optional
         Taken in place of any named data set.
     """

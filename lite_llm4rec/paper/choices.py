@@ -19,6 +19,7 @@ from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
 
 BASE = "as it is"
+JOINT_FIRST = "joint stage first"
 CHOICES = (
     System(BASE, "cpu/small"),
     System("history of 10", "cpu/small", ("model.history_length=10",)),
@@ -26,7 +27,7 @@ CHOICES = (
     System("dropout of 0.7, weights drawn anew", "cpu/small", ("model.dropout=0.7",)),
     System("every prefix", "cpu/small", ('vector.strategy="all"',)),
     System(
-        "joint stage first",
+        JOINT_FIRST,
         "cpu/small",
         ("joint.epochs=2", "joint.batch=64", "joint.lr=1e-4", 'joint.precision="fp32"'),
     ),

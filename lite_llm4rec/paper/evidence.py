@@ -7,7 +7,8 @@ from statistics import mean
 from typing import Any
 
 from lite_llm4rec.paper.cell import is_cut
-from lite_llm4rec.paper.pairs import PAIRS
+from lite_llm4rec.paper.figure5 import HELD
+from lite_llm4rec.paper.pairs import PAIRS, Pair
 from lite_llm4rec.paper.rows import is_gpu, place
 from lite_llm4rec.records import read_folder
 
@@ -70,16 +71,20 @@ class Evidence:
         own = [one["intervals"]["recall@10"][0] for one in self.trained(exhibit, data, row)]
         return not popular or not own or mean(own) > mean(popular)
 
-    def tests(self, exhibit: str, row: str, other: str) -> list[dict[str, Any]]:
-        """Return the paired tests of two systems that are of their records as they are now."""
-        wanted = (PAIRS, exhibit, row, other)
-        found = [
+    def writers(self) -> list[dict[str, Any]]:
+        """Return the records of models that wrote ids freely, held neither to items nor to some."""
+        return [
             cell
             for cell in self._cells
-            if (cell["experiment"], cell.get("exhibit"), cell.get("row"), cell.get("other"))
-            == wanted
+            if "malformed" in cell.get("metrics", {})
+            and "settings" in cell  # a model, and no rule
+            and not (cell["settings"]["model"]["constrained"] or cell["row"].endswith(HELD))
         ]
-        return [test for test in found if self._is_current(test)]
+
+    def tests(self, pair: Pair) -> list[dict[str, Any]]:
+        """Return the paired tests of two systems that are of their records as they are now."""
+        found = [cell for cell in self._cells if cell["experiment"] == PAIRS]
+        return [test for test in found if _is_of(test, pair) and self._is_current(test)]
 
     def is_alike(self, test: dict[str, Any]) -> bool:
         """Whether a test is of two whole trainings, or of two on processors of one kind.
@@ -94,10 +99,10 @@ class Evidence:
         ]
         return not any(map(is_cut, both)) or len(set(map(place, both))) == 1
 
-    def untested(self, exhibit: str, row: str, other: str) -> list[str]:
+    def untested(self, pair: Pair) -> list[str]:
         """Name the data sets that two systems were trained on with a seed that has no test."""
-        tested = {(one["dataset"], one["seed"]) for one in self.tests(exhibit, row, other)}
-        first, second = (self._seeds(exhibit, name) for name in (row, other))
+        tested = {(one["dataset"], one["seed"]) for one in self.tests(pair)}
+        first, second = (self._seeds(pair.exhibit, name) for name in (pair.better, pair.other))
         return sorted({data for data, _ in first & second - tested})
 
     def _seeds(self, exhibit: str, row: str) -> set[tuple[str, int]]:
@@ -120,3 +125,8 @@ class Evidence:
         if not first or not second:  # nothing that it could be held against
             return True
         return isclose(first[0] - second[0], test["values"]["difference"], abs_tol=1e-6)
+
+
+def _is_of(test: dict[str, Any], pair: Pair) -> bool:
+    """Whether a record is a test of this pair."""
+    return Pair(test["exhibit"], test["row"], test["other"], test["metric"]) == pair

@@ -16,10 +16,12 @@ from lite_llm4rec.paper.systems import BROUGHT, System, preset_of, public_settin
 from lite_llm4rec.preset import preset_split
 from lite_llm4rec.recommender import Recommender
 from lite_llm4rec.records import write_record
-from lite_llm4rec.store import CONFIG
+from lite_llm4rec.store import CASES, CONFIG
 from lite_llm4rec.top_n import evaluate_top_n
 from lite_llm4rec.top_n_training import fine_tune
 from lite_llm4rec.training_folder import claim
+
+HELD = "held to the candidates"
 
 
 def choose(system: System, history: bool, cell: Cell, bench: Bench) -> None:
@@ -92,7 +94,7 @@ def _measure(recommender: Recommender, history: bool, cell: Cell, bench: Bench) 
     how: dict[str, Any] = {"history": history, "device": bench.device}
     if isinstance(model, GenerativeRec):
         free, model.config = model.config, replace(model.config, constrained=True)
-        held = replace(cell, row=f"{cell.row}, held to the candidates")
+        held = replace(cell, row=f"{cell.row}, {HELD}")
         _write(evaluate_top_n(model, dataset, split, **how), recommender, held, bench)
         model.config = free
     found = evaluate_top_n(model, dataset, split, **how)
@@ -100,10 +102,11 @@ def _measure(recommender: Recommender, history: bool, cell: Cell, bench: Bench) 
 
 
 def _write(found: Evaluation, recommender: Recommender, cell: Cell, bench: Bench) -> None:
-    """Write a record, and the cases beside the runs, so that users can be paired."""
+    """Write a record, and the cases where a run would have them, so that users can be paired."""
     preset, stages = recommender.preset, recommender.stages
-    folder = bench.runs / cell.exhibit
-    pyarrow.parquet.write_table(found.cases, folder / f"{cell.name}.cases.parquet")
+    folder = bench.runs / cell.exhibit / cell.name
+    folder.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(found.cases, folder / CASES)
     write_record(
         cell.record(bench),
         found,

@@ -13,7 +13,7 @@ from lite_llm4rec.paper import rows as shown
 from lite_llm4rec.paper.cell import is_cut
 from lite_llm4rec.paper.claims import write_claims
 from lite_llm4rec.paper.efficiency import MILLISECONDS
-from lite_llm4rec.paper.exhibits import cells
+from lite_llm4rec.paper.exhibits import LENGTH, cells
 from lite_llm4rec.paper.grid import CORNER, show_grid
 from lite_llm4rec.paper.plots import METRIC as PLOTTED
 from lite_llm4rec.paper.plots import can_plot, plot_quality, plot_shares, plot_times
@@ -44,6 +44,7 @@ TITLES = {
     "figure4": "Figure 4: what each component is worth",
     "figure5": "Figure 5: Top-N, the target among 99 items that are the model's input",
     "choices": "What the paper leaves open: how much each choice moves the result",
+    "equal": f"Recommendation quality with at most {LENGTH} items of history each",
     "length": "Time against the length of the input",
     "redundancy": "How often the same item is encoded",
     "clocks": "Both clocks: all components, and the model alone",
@@ -53,7 +54,8 @@ TITLES = {
     "pooling": "Pooling in the Item LLM",
 }
 OWN_DATA = ("choices",)  # rows on data of their own, for which popularity is not one number
-COLUMNS = {"figure5": tuple(TOP_N)}  # METRICS where nothing is said
+ALSO = ("mrr", "coverage@10")  # which the paper has not
+COLUMNS = {"figure5": tuple(TOP_N)}  # METRICS and these where nothing is said
 PAPER_DATA: dict[str, Collection[str]] = {  # what the paper's own tables are of
     "table2": TABLE_2, "table3": TABLE_3, "table4": TABLE_4, "table5": TABLE_5, "table6": TABLE_6,
 }  # fmt: skip
@@ -163,7 +165,7 @@ def _data_set(exhibit: str, data: str, records: Rows, out: Path) -> str:
     parts += map(_timed, timed)
     parts += map(show_grid, _tables(grids))
     parts += [_counted(counted)] if counted else []
-    parts += [_trained(trained, COLUMNS.get(exhibit, METRICS))] if trained else []
+    parts += [_trained(trained, COLUMNS.get(exhibit, (*METRICS, *ALSO)))] if trained else []
     parts += [_samples(record) for record in trained if record.get("samples")]
     if can_plot():
         parts += _plots(exhibit, data, timed, trained, out)
@@ -256,7 +258,11 @@ def _values(
     """Give our value of each metric, and after it the paper's, where a page has these at all."""
     if papers is None:
         return [ours(metric) for metric in metrics]
-    return [text for metric in metrics for text in (ours(metric), papers.get(metric, ""))]
+    return [
+        text
+        for metric in metrics
+        for text in (ours(metric), *([] if metric in ALSO else [papers.get(metric, "")]))
+    ]
 
 
 def _remarks(measured: Rows) -> str:
@@ -306,16 +312,19 @@ def _in_order(records: Rows) -> Rows:
 
 def _protocol(record: dict[str, Any]) -> str:
     protocol = record["protocol"]
+    lists = "C@10 is the share of the items in any list of ten. "
     return (
         f"Sequences {record['sequences_sha256'][:12]}, {protocol['split']} {protocol['part']}, "
         f"{protocol['n_candidates']:,} {protocol['candidates']} candidates, seen items "
         f"{'removed' if protocol['seen_filter'] else 'kept'}; score ties count against the model. "
+        f"{lists if ALSO[-1] in record['metrics'] else ''}"
         "In brackets 95 % intervals over users, in parentheses the range over seeds."
     )
 
 
 def _short(metric: str) -> str:
-    return metric.replace("recall", "R").replace("ndcg", "N")
+    name, *k = metric.split("@")
+    return "@".join(["MRR" if name == "mrr" else name[0].upper(), *k])
 
 
 def _line(cells: list[str]) -> str:

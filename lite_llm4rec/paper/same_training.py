@@ -11,7 +11,7 @@ from lite_llm4rec.paper.rows import is_gpu
 from lite_llm4rec.records import copy_record
 
 
-def take_over(cell: Cell, bench: Bench) -> bool:
+def take_measured(cell: Cell, bench: Bench) -> bool:
     """Copy what another table's cell has measured, and its run folder if it is here.
 
     Returns

@@ -14,12 +14,12 @@ import numpy.typing as npt
 from lite_llm4rec.config import to_dict
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.errors import DownloadError
-from lite_llm4rec.item_vectors import read_vectors
+from lite_llm4rec.item_vectors import read_brought_vectors
 from lite_llm4rec.models import GenerativeConfig
 from lite_llm4rec.models.prompt_encoder import PromptEncoderConfig
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.published import METRICS, TABLE_4
-from lite_llm4rec.paper.same_training import renew_copies, take_over
+from lite_llm4rec.paper.same_training import renew_copies, take_measured
 from lite_llm4rec.paper.samples import add_samples
 from lite_llm4rec.preset import Preset, load_preset, preset_for
 from lite_llm4rec.text.resolve import MINILM
@@ -160,7 +160,7 @@ def train_system(system: System, cell: Cell, bench: Bench) -> None:
         When it wants a GPU, or weights that cannot be had.
     """
     folder, record = bench.runs / cell.exhibit / cell.name, cell.record(bench)
-    if take_over(cell, bench):
+    if take_measured(cell, bench):
         return
     run_system(system, cell, bench, folder, bench.budget, record)
     add_samples(record, folder, bench.dataset(cell.data))
@@ -239,7 +239,7 @@ def _brought_vectors(
     """Read MiniLM's item vectors, (N, 384), where they are given and the preset reads them."""
     if bench.vectors is None or not _takes_brought(preset, bench):
         return None
-    return read_vectors(bench.vectors, dataset.catalogue)
+    return read_brought_vectors(bench.vectors, dataset.catalogue)
 
 
 def _takes_brought(preset: Preset, bench: Bench) -> bool:

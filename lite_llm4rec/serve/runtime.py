@@ -40,6 +40,10 @@ class Runtime(Protocol):
         """Whether every item has a score, and items can be compared."""
 
     @property
+    def widest(self) -> int:
+        """How many items a list can hold without a wider search."""
+
+    @property
     def takes_items(self) -> bool:
         """Whether `add_items` works."""
 

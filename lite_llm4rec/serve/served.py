@@ -54,8 +54,12 @@ class Asked:
 
     @property
     def reach(self) -> int:
-        """How many items to ask for, so that k are left without the excluded."""
-        return self.k + len(self.exclude)
+        """How many items to ask for, so that k are left without the excluded.
+
+        Of a model that writes ids, as many as it always writes: a search that is wider for one
+        request costs all that share it as much.
+        """
+        return min(self.k + len(self.exclude), self.served.runtime.widest)
 
     def group(self) -> tuple[Any, ...]:
         """What requests share that one call can answer; they reach about equally far."""

@@ -67,6 +67,7 @@ class Service:
         self._threads: list[ThreadPoolExecutor] = []
         self._model = self._thread("model")
         self.writer = Writer(database, self._thread("record"))
+        self._pinging = self._thread("ping")  # a database that is silent holds up nothing else
         self.recommending: Batcher[Asked, Ranked] = self._batcher(
             "recommend", recommend_all, self._model
         )
@@ -269,7 +270,8 @@ class Service:
         found = {one.name: "ok" if one.working else "has stopped" for one in self._batchers}
         try:
             async with asyncio.timeout(PING_SECONDS):
-                await asyncio.to_thread(ping, self.database)
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self._pinging, ping, self.database)
             found["database"] = "the last write failed" if self.writer.failed else "ok"
         except Exception as error:  # whatever it is, it is what is wrong
             found["database"] = type(error).__name__

@@ -52,6 +52,8 @@ class ItemLLM(nn.Module):
             raise ConfigError(
                 f"A {model.config.model_type} model has no pooler.", 'Use text.pooling = "mean".'
             )
+        if pooling != "pooler" and getattr(model, "pooler", None) is not None:
+            model.pooler = None  # DDP waits for the gradients of all that is there
         self.model = model
         self.pooling = pooling
         self.normalize = normalize

@@ -4,14 +4,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+from lite_llm4rec.cli import COMMANDS
 from tests.cli.conftest import World, assert_refused, run
 
 
 def test_help_names_every_command():
     shown = run("--help")
     assert shown.status == 0
-    for command in ("doctor", "prepare", "train", "evaluate", "compare", "recommend", "similar"):
-        assert command in shown.out
+    for command in COMMANDS:
+        assert f" {command.__name__.replace('_', '-')} " in shown.out
 
 
 def test_a_path_that_cannot_be_written(folder: Path, world: World, tmp_path: Path):

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from lite_llm4rec.cli.options import read_dataset
+from lite_llm4rec.cli.options import prepared_folder, read_dataset, read_optional_dataset
 from lite_llm4rec.data.dataset import Dataset
 from lite_llm4rec.data.prepared import write_prepared
 from lite_llm4rec.errors import ConfigError
@@ -47,6 +47,26 @@ def test_what_data_has_settled_cannot_be_set_again(prepared: Path, name: str, va
         read(prepared, **{name: value})
     with pytest.raises(ConfigError, match=rf"--{name} does not go with --data.*\n.*--interactions"):
         read("ml-100k", **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), [*OTHERS, ("root", Path("data"))])
+def test_what_says_how_to_read_data_needs_some(name: str, value: object):
+    settings = {**DEFAULTS, "root": None, "candidates": "interacted"}
+    assert read_optional_dataset(None, None, None, **settings) is None
+    with pytest.raises(ConfigError, match=f"--{name} says how to read data"):
+        read_optional_dataset(None, None, None, **{**settings, name: value})
+
+
+def test_a_folder_of_a_named_data_sets_name_must_be_prepared(
+    small_ring: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ml-1m").mkdir()  # as ml-1m.zip leaves it
+    assert prepared_folder("ml-1m") is None and prepared_folder("nothing") is None
+    write_prepared(small_ring, tmp_path / "ml-100k", "ring")
+    assert prepared_folder("ml-100k") == Path("ml-100k")
+    (tmp_path / "other").mkdir()
+    assert prepared_folder("other") == Path("other")  # whose mark is looked for
 
 
 def test_a_prepared_folder_has_its_candidates(prepared: Path):

@@ -137,6 +137,12 @@ def test_evaluate(world: World, folder: Path, tmp_path: Path):
     assert "60 cases in" in shown.out
     cases = pa.parquet.read_table(tmp_path / "new" / "cases.parquet")
     assert cases.equals(expected.cases)
+    lines = tmp_path / "cases.csv"
+    assert run("evaluate", folder, *world.tables, "--cases", lines).status == 0
+    assert pa.csv.read_csv(lines)["rank"].equals(cases["rank"])
+    spoilt = run("evaluate", folder, *world.tables, "--cases", world.log)
+    assert_refused(spoilt, "is an input: it would be replaced")
+    assert_refused(run("evaluate", folder, *world.tables, "--cases", "cases.txt"), "as Parquet or")
     found = run("evaluate", folder, *world.tables, "--json").json
     assert found["metrics"] == expected.metrics
     assert found["protocol"]["dataset"] == "log"

@@ -62,7 +62,8 @@ def test_amazon_meta(tmp_path: Path, line: str) -> None:
 
 
 def test_amazon_meta_of_2018_has_one_category_path_and_may_lack_text(tmp_path: Path) -> None:
-    lines = '{"category": ["Toys", "Games"], "asin": "B1", "title": ""}\n{"asin": "B2"}\n'
+    first = '{"category": ["Toys", "Games"], "tech1": "", "asin": "B1", "title": ""}\n'
+    lines = first + '\n{"asin": "B2"}\n'
     assert read_table(write(tmp_path / "meta_Toys.json.gz", lines)).to_pylist() == [
         {"asin": "B1", "title": None, "brand": None, "categories": "Toys > Games"},
         {"asin": "B2", "title": None, "brand": None, "categories": None},
@@ -81,6 +82,7 @@ def test_amazon_meta_names_the_broken_line(tmp_path: Path) -> None:
         ("log.jsonl", {"reviewerID": "A", "asin": "B", "timestamp": 5, "overall": 4, "shop": "x"}),
         ("items.jsonl", {"asin": "B", "title": "x", "category": "Toys", "description": "Long"}),
         ("meta_items.jsonl", {"asin": "B", "title": "x", "description": "Long"}),
+        ("meta_items.jsonl", {"asin": "B", "title": "x", "category": "Toys", "color": "red"}),
     ],
 )
 def test_own_json_with_some_of_amazons_names_keeps_its_columns(
@@ -91,5 +93,8 @@ def test_own_json_with_some_of_amazons_names_keeps_its_columns(
 
 def test_categories_that_are_words_stay_words(tmp_path: Path) -> None:
     path = tmp_path / "meta_items.jsonl"
-    path.write_text('{"asin": "a", "category": "Toys"}\n{"asin": "b", "categories": ["A", "B"]}\n')
+    path.write_text(
+        '{ "asin": "a", "category": "Toys", "main_cat": ""}\n'
+        '{"asin": "b", "categories": ["A", "B"]}\n'
+    )
     assert read_table(path)["categories"].to_pylist() == ["Toys", "A > B"]

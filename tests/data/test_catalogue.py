@@ -38,6 +38,11 @@ def test_named_columns_become_text_whatever_they_hold() -> None:
     assert catalogue.records()[0] == {"item_id": "c", "year": "1999"}
 
 
+def test_an_empty_id_is_refused() -> None:
+    with pytest.raises(DataError, match=r"row 1 \(from 0[^\n]*the id is empty"):
+        Catalogue.from_table(pa.table({"item_id": ["a", "", "b"], "title": ["A", "Blank", "B"]}))
+
+
 def test_of_repeated_ids_the_first_row_counts() -> None:
     table = pa.table({"item_id": [2, 1, 2, 1], "title": ["two", "one", "2", "1"]})
     catalogue = Catalogue.from_table(table)

@@ -86,6 +86,16 @@ def test_of_a_logs_columns_the_one_that_the_items_table_knows_is_taken() -> None
     assert named.catalogue.titles() == ["Ay", "Cee", "x"]
 
 
+def test_many_items_without_a_row_are_told() -> None:
+    with pytest.warns(UserWarning, match=r"1 of the 3 items [\s\S]* no text: 'x' for one"):
+        Dataset.from_tables(pa.table(LOG), pa.table(ITEMS))
+
+
+def test_text_of_no_items_table_is_refused() -> None:
+    with pytest.raises(ConfigError, match="text names a column of an items table"):
+        Dataset.from_tables(pa.table(LOG), text=["title"])
+
+
 def test_an_id_of_no_items_table_is_refused() -> None:
     with pytest.raises(ConfigError, match="there is none"):
         Dataset.from_tables(pa.table(LOG), items_id="sku")

@@ -187,6 +187,20 @@ def test_units_are_judged_by_size(unit: int, name: str) -> None:
     assert dict(report.facts)["time"] == "2020-09-13 to 2020-09-13"
 
 
+def test_a_line_break_in_a_csv_log_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "log.csv"
+    rows = [
+        f"{user},{item},{START + n},fine\n"
+        for n, (user, item) in enumerate(zip("aaabbb", "xyzzyx", strict=True))
+    ]
+    path.write_text("user_id,item_id,time,note\n" + "".join(rows).replace("fine", '"Open', 1)
+                    .replace("fine", 'far"', 1))  # fmt: skip
+    finding = found(examine(path))["line_breaks"]
+    assert finding.message.endswith(
+        "1 row has a line break in 'note', the first is row 0 (from 0, header not counted)."
+    )
+
+
 def test_times_out_of_range() -> None:
     times = [1, 2, START, START + 1, START + 200 * YEAR, START + 3]
     findings = found(examine(table([*"aaabbb"], [*"xyzzyx"], times)))

@@ -104,10 +104,12 @@ def test_html(title: str) -> None:
 
 def test_a_quotation_mark_left_open_in_a_csv(tmp_path: Path) -> None:
     path = tmp_path / "items.csv"
-    path.write_text('item_id,title,brand\nx,Ex,"Open\ny,Why,Foo\nz,Zed,Bar\n')
+    path.write_text('item_id,title,brand\nx,Ex,"Open\ny,Why,Foo"\nz,Zed,Bar\n')
     finding = found(examine(GOOD, path))["line_breaks"]
     assert finding.message == "1 item has a line break in 'brand', the first is 'x'."
     assert "quotation mark" in finding.remedy
+    path.write_text('item_id,title,brand\nx,Ex,"Open\ny,Why,Foo\nz,Zed,Bar\n')
+    assert "no quotation mark ends it" in found(examine(GOOD, path))["unreadable"].message
     long = items_of([*"xyz"], ["A\nB", "C", "D"])
     assert found(examine(GOOD, long)) == {}  # which no CSV is
 

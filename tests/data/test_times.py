@@ -93,5 +93,18 @@ def test_the_unit_is_told_from_the_size(units: int, year: int) -> None:
     assert seconds_per_unit(np.array([1, seconds * units])) == units
 
 
+def test_one_date_far_off_is_none_to_judge_by() -> None:
+    times = numbers([date(2024, 5, 31), date(2024, 5, 30), date(9999, 12, 31)])
+    assert seconds_per_unit(times) == 1
+    assert seconds_per_unit(np.array([0, 0, 0, NOON * 1000])) == 1000  # 0 is a time that is lacking
+
+
+def test_nanoseconds_and_utc_in_words() -> None:
+    assert numbers(["2024-05-31 12:00:00.123456789"]).tolist() == [NOON + 0.123456]
+    assert numbers(["2024-05-31 12:00:00 UTC", "2024-05-31 12:00:01.5 UTC"]).tolist() == [
+        NOON, NOON + 1.5,
+    ]  # fmt: skip
+
+
 def test_no_times_count_as_seconds() -> None:
     assert seconds_per_unit(np.array([], np.int64)) == 1

@@ -49,6 +49,17 @@ def test_attributes_are_pooled_by_a_softmax_over_the_items_own():
     assert len({round(float(score), 3) for score in scores.detach()}) == 3
 
 
+def test_an_attribute_that_weighs_far_less_than_other_items_still_counts():
+    model = make(made_up([[0], [1]]))
+    vectors = model.attributes.vectors
+    with torch.no_grad():
+        for layer in (model.weigh[0], model.weigh[2]):
+            layer.weight.zero_()[0, 0] = 1.0
+            layer.bias.zero_()
+        vectors[0, 0], vectors[1, 0] = 200.0, 0.0
+    torch.testing.assert_close(model.pool_attributes(torch.tensor([0, 1])), vectors)
+
+
 def test_an_item_without_attributes_is_known_by_its_id_alone():
     model = make().eval()
     vectors = model.input_vectors(torch.tensor([[10, 11]]))

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
-import pyarrow.parquet
 import pytest
 
 from lite_llm4rec.data.dataset import Dataset
@@ -13,6 +12,7 @@ from lite_llm4rec.paper.cell import Bench, Cell
 from lite_llm4rec.paper.exhibits import CHOOSERS, FORMS, cells
 from lite_llm4rec.paper.report import write_report
 from lite_llm4rec.paper.reproduce import reproduce
+from lite_llm4rec.store import CONFIG, read_cases
 from lite_llm4rec.top_n import METRICS
 from tests.conftest import ring_tables
 
@@ -43,7 +43,7 @@ def test_every_system_has_a_cell_for_each_form_and_seed():
 def test_both_forms_are_fine_tuned_from_one_run(bench: Bench):
     printed, with_history = pods()
     reproduce([printed, with_history], bench, SILENT)
-    runs = [path for path in (bench.runs / "figure5").iterdir() if path.is_dir()]
+    runs = [path.parent for path in (bench.runs / "figure5").glob(f"*/{CONFIG}")]
     assert [path.name for path in runs] == ["ml-100k.pod-small.0.cpu-5e-07s"]
     for cell, length in ((printed, 0), (with_history, 20)):
         record = json.loads(cell.record(bench).read_text())
@@ -57,7 +57,7 @@ def test_both_forms_are_fine_tuned_from_one_run(bench: Bench):
             .read_text()
         )  # fmt: skip
         assert held["metrics"]["not offered"] == held["metrics"]["malformed"] == 0
-        rows = pyarrow.parquet.read_table(bench.runs / "figure5" / f"{cell.name}.cases.parquet")
+        rows = read_cases(bench.runs / "figure5" / cell.name)
         assert rows.num_rows == 10
     longer = replace(bench, budget=2e-6)
     said: list[str] = []

@@ -7,7 +7,7 @@ from lite_llm4rec.config import to_dict
 from lite_llm4rec.paper.efficiency import MILLISECONDS
 from lite_llm4rec.paper.exhibits import cells
 from lite_llm4rec.paper.published import METRICS
-from lite_llm4rec.paper.report import _named, write_report
+from lite_llm4rec.paper.report import ALSO, _named, write_report
 from lite_llm4rec.preset import load_preset
 from lite_llm4rec.records import add_to_record, write_values
 
@@ -90,9 +90,17 @@ def test_seeds_that_were_trained_otherwise_say_so(tmp_path: Path):
     for seed, rate in ((0, 0.1), (1, 0.2)):
         settings = to_dict(load_preset("sasrec/long", [f"model.dropout={rate}"], seed))
         about = {"dataset": "ml-1m", "row": "SASRec", "paper": {}, "model": "SASRec"}
-        measured = {"metrics": dict.fromkeys(METRICS, 0.1), "intervals": {}, "seconds": 1.0}
+        measured = {
+            "metrics": dict.fromkeys((*METRICS, *ALSO), 0.1),
+            "intervals": {},
+            "seconds": 1.0,
+        }
         rest = {"stages": [], "settings": settings, "preset": "sasrec/long", "seed": seed}
         write_values(tmp_path / "table4" / f"{seed}.json", {}, {**about, **measured, **rest})
     page, _ = write_report(tmp_path, tmp_path / "pages")
-    line, *_ = [one for one in page.read_text().splitlines() if one.startswith("| SASRec |")]
+    lines = page.read_text().splitlines()
+    line, *_ = [one for one in lines if one.startswith("| SASRec |")]
+    heads, *_ = [one for one in lines if one.startswith("| system |")]
+    assert "| N@20 | paper | MRR | C@10 | trained as |" in heads
+    assert line.count(" | ") == heads.count(" | ")
     assert "dropout 0.1, " in line and "; `sasrec/long`, history" in line

@@ -13,7 +13,7 @@ from lite_llm4rec.errors import ConfigError
 from lite_llm4rec.paper.cell import Bench, Cell, NotHereError
 from lite_llm4rec.paper.exhibits import CHAIN, ITEM_LLMS, VARIANTS, cells
 from lite_llm4rec.paper.reproduce import reproduce
-from lite_llm4rec.paper.same_training import take_over
+from lite_llm4rec.paper.same_training import take_measured
 from lite_llm4rec.paper.systems import SYSTEMS, System, settings_of, train_system
 from lite_llm4rec.records import add_to_record
 from lite_llm4rec.store import read_cases
@@ -134,7 +134,7 @@ def test_what_is_the_same_training(
     if "missing" in change:
         del whole["metrics"]
     path.write_text(json.dumps(whole))
-    assert take_over(cell, replace(bench, budget=budget)) == taken
+    assert take_measured(cell, replace(bench, budget=budget)) == taken
     assert cell.record(bench).exists() == taken
 
 
@@ -142,9 +142,9 @@ def test_what_is_measured_anew_is_renewed_where_it_was_copied_to(bench: Bench):
     record = trained(named("POD small"), bench)
     own, copied = (cell_of(named("POD small"), name) for name in ("table4", "table2"))
     bench = replace(bench, budget=1e-6)
-    assert take_over(copied, bench)
+    assert take_measured(copied, bench)
     own.record(bench).unlink()
-    assert not take_over(own, bench)  # not from its own copy
+    assert not take_measured(own, bench)  # not from its own copy
     add_to_record(copied.record(bench), {"metrics": {"recall@10": 0.5}})
     trained(named("POD small"), bench)
     assert json.loads(copied.record(bench).read_text())["metrics"] == record["metrics"]
@@ -158,13 +158,13 @@ def test_settings_that_cannot_be_here_are_nobody_s(bench: Bench):
         raise ConfigError("This T5 has no tokenizer.", "Name one that has.")
 
     cell = replace(cell_of(named("POD small"), "table2"), settings=refused)
-    assert not take_over(cell, replace(bench, budget=1e-6))
+    assert not take_measured(cell, replace(bench, budget=1e-6))
 
 
 def test_other_settings_are_another_training(bench: Bench):
     trained(named("POD small"), bench)
     changed = replace(named("POD small"), settings=("model.dropout=0.2",))
-    assert not take_over(cell_of(changed, "table2"), replace(bench, budget=1e-6))
+    assert not take_measured(cell_of(changed, "table2"), replace(bench, budget=1e-6))
 
 
 def test_times_of_a_gpu_stand_beside_those_of_a_cpu():

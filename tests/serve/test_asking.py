@@ -259,6 +259,9 @@ def test_a_model_that_writes_ids_scores_those_of_its_list_alone(
     folder = untrained(small_ring, tiny_preset(model=config)).save(tmp_path / "writes")
     with serving(folder=folder) as client:
         assert client.get("/info").json()["scores_items"] is False
+        asked = {"history": HISTORY, "k": 15, "exclude": [f"i{place:02}" for place in range(15)]}
+        lists = client.post("/recommend", json=asked).json()
+        assert len(lists["items"]) <= 2  # as many as it has beams, whatever is asked
         answers = [
             client.post("/explain", json={"history": HISTORY, "item": f"i{place:02}"})
             for place in range(10)

@@ -199,6 +199,7 @@ def test_first_token_and_pooler(folders: dict[str, Path]) -> None:
         pooled = torch.tanh(peer.pooler.dense(first))
     pooler = encode(ItemLLM.load(folders["bert"], "pooler"), TEXTS)
     np.testing.assert_allclose(pooler, pooled.numpy(), atol=1e-6)
+    assert ItemLLM.load(folders["bert"]).model.pooler is None  # nothing that is never taught
 
 
 def test_half_precision_folder_is_loaded_in_fp32(tmp_path: Path) -> None:
@@ -381,7 +382,7 @@ def test_packaged_minilm_equals_sentence_transformers() -> None:
 def test_a_saved_item_llm_says_the_same(
     folders: dict[str, Path], tmp_path: Path, pooling: Pooling, normalize: bool
 ) -> None:
-    llm = ItemLLM(ItemLLM.load(folders["bert"]).model, pooling, normalize).eval()
+    llm = ItemLLM(ItemLLM.load(folders["bert"], "pooler").model, pooling, normalize).eval()
     llm.tokenizer = load_tokenizer(folders["bert"])
     llm.save(tmp_path / "saved")
     again = ItemLLM.load(tmp_path / "saved", pooling if pooling == "pooler" else None)
