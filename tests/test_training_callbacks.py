@@ -136,7 +136,8 @@ def test_the_time_left_is_what_may_be_spent(ring: Dataset, tmp_path: Path, capfd
     fit(make("t5"), split, stage, tmp_path, machine=CPU, name="short", max_seconds=2.0)
     lines = [line for line in capfd.readouterr().err.splitlines() if "epoch" in line]
     assert lines[0].endswith(("at most 0:00:02 to go", "0:00:01 to go", "the time is over"))
-    assert lines[-1].endswith("the time is over")
+    # Between two epochs the time can run out, too, of which no line tells.
+    assert lines[-1].endswith(("the time is over", "at most 0:00:00 to go"))
 
 
 def test_a_long_epoch_says_how_far_it_is(ring: Dataset, tmp_path: Path, capfd, monkeypatch):
