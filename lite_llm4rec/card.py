@@ -66,8 +66,8 @@ def _new_items(preset: Preset, brought: bool) -> str:
     if isinstance(model, CausalConfig) and model.items in ("both", "text") and model.head == "tied":
         if brought:
             return (
-                "New items are scored by their vectors, which are brought as those were that it was"
-                " trained on: `recommender.add_items(table, vectors=…)`, no training."
+                "New items are scored by their vectors, of the same kind as those it was trained"
+                " on: `recommender.add_items(table, vectors=…)`, no training."
             )
         return "New items are scored by their text: `recommender.add_items(table)`, no training."
     return "It scores only the items that it was trained on."

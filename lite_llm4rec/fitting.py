@@ -110,12 +110,18 @@ def _check_texts(init_from: Run, preset: Preset, brought: bool) -> None:
             if init_from.brought
             else "Leave the vectors out.",
         )
-    was, now = ((one.text.model, one.text.pooling) for one in (init_from.preset, preset))
+    was, now = (  # a folder of the same name may lie elsewhere
+        (Path(text.model).name, text.pooling) for text in (init_from.preset.text, preset.text)
+    )
     if not brought and was != now:
         raise ConfigError(
-            f"The run to go on from knows items by the vectors of {was[0]}, and not of {now[0]}.",
+            f"The run to go on from knows items by the vectors of {_of(*was)}, not {_of(*now)}.",
             "Keep its text.model and text.pooling.",
         )
+
+
+def _of(model: str, pooling: str | None) -> str:
+    return f"{model} (pooling: {pooling or 'its own'})"
 
 
 def _tuned_llm(init_from: Run | None, preset: Preset, brought: bool) -> ItemLLM | None:

@@ -48,11 +48,8 @@ class Recommendations:
     def __str__(self) -> str:
         blocks = []
         for place, titles in enumerate(self.titles):
-            name = (
-                f"{self.users[place]}"
-                if self.users is not None
-                else f"history {self.first + place + 1}"
-            )
+            unnamed = f"history {self.first + place + 1}"
+            name = unnamed if self.users is None else str(self.users[place])
             note = f" ({self.notes[place]})" if self.notes[place] else ""
             rows = [
                 f"{rank:>3}. {title}  [{identity}]  {score:.3f}"
@@ -68,11 +65,8 @@ class Recommendations:
 
         `user` is the history's place in the input where no users were given.
         """
-        users = (
-            self.users
-            if self.users is not None
-            else list(range(self.first, self.first + len(self)))
-        )
+        places = list(range(self.first, self.first + len(self)))
+        users = places if self.users is None else self.users
         lengths = [len(row) for row in self.ids]
         return pa.table(
             {

@@ -14,9 +14,9 @@ from lite_llm4rec.metrics import CASE_METRICS, CaseMetric, bootstrap_means, per_
 def compare(
     first: pa.Table,
     second: pa.Table,
-    metrics: Mapping[str, CaseMetric] = CASE_METRICS,
     resamples: int = 2000,
     seed: int = 0,
+    metrics: Mapping[str, CaseMetric] = CASE_METRICS,
 ) -> dict[str, Any]:
     """Compare two systems by paired bootstrap over the same users.
 
@@ -24,12 +24,12 @@ def compare(
     ----------
     first, second : pyarrow.Table
         The `cases` of two evaluations of the same targets.
-    metrics : mapping
-        Name to what makes (cases,) values of (cases,) ranks.
     resamples : int
         How often the users are drawn anew.
     seed : int
         By which they are drawn.
+    metrics : mapping
+        Name to what makes (cases,) values of (cases,) ranks.
 
     Returns
     -------

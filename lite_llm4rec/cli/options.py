@@ -117,10 +117,10 @@ def read_dataset(
         )
     assert data is not None
     folder = prepared_folder(data)
-    settled = _unusual(
-        {**columns, "items": items, **({"candidates": candidates} if folder else {})}
-    )
-    if settled:
+    chosen = {**columns, "items": items}
+    if folder is not None:
+        chosen["candidates"] = candidates
+    if settled := _unusual(chosen):
         raise ConfigError(
             f"--{settled[0]} does not go with --data, whose tables are already settled.",
             "Leave it out, or make the folder again: `lite-llm4rec prepare` takes it."
@@ -150,7 +150,7 @@ def read_optional_dataset(
     if data is None and interactions is None and items is None:
         given = _unusual({**columns, "root": root, "candidates": candidates})
         if given:
-            raise ConfigError(f"--{given[0]} says how to read data.", "Name them: --data NAME")
+            raise ConfigError(f"--{given[0]} says how to read data.", "Name the data: --data NAME")
         return None
     return read_dataset(data, interactions, items, root, candidates, **columns)
 

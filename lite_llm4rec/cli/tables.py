@@ -33,15 +33,15 @@ def doctor(
 
     log: Any = interactions
     things: Any = items
+    folder = None if data is None else option.prepared_folder(data)
     if data is not None:
         option.refuse("--data", interactions=interactions, items=items)
-        folder = option.prepared_folder(data)
         log, things = prepared_tables(folder) if folder else tables(data, root)
     elif log is None:
         raise LiteLLM4RecError("Name a table to look at.", "--interactions FILE, or --data NAME")
     columns = option.names(text) or None
     report = examine(log, things, user=user, item=item, items_id=items_id, time=time, text=columns)
-    if data in SOURCES and not option.prepared_folder(data):
+    if data in SOURCES and folder is None:
         about = SOURCES[data]
         report.facts.extend([("licence", about.licence), ("about it", about.notes)])
     print_json(report.to_dict()) if as_json else show_report(console, report)

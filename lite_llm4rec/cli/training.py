@@ -157,11 +157,10 @@ def evaluate(
     from lite_llm4rec.written_table import writer_for
 
     set_threads(threads)
-    opener = None if cases is None else writer_for(cases)
-    if cases is not None and cases.resolve() in [
-        path.resolve() for path in (interactions, items) if path is not None
-    ]:
-        raise ConfigError(f"{cases} is an input: it would be replaced.", "Name another file.")
+    if cases is not None:
+        writer_for(cases)  # another format is told before the data are read
+        if cases.resolve() in [path.resolve() for path in (interactions, items) if path]:
+            raise ConfigError(f"{cases} is an input: it would be replaced.", "Name another file.")
     if part not in ("valid", "test"):
         raise LiteLLM4RecError(f"--part is '{part}'.", "valid or test")
     dataset = option.read_dataset(
@@ -173,9 +172,9 @@ def evaluate(
     seen_filter = None if keep_seen is None else not keep_seen
     with warnings.catch_warnings(action="ignore", category=LearntTargets):  # shown with the rest
         found = recommender.evaluate(dataset, part=part, seen_filter=seen_filter, device=device)  # type: ignore[arg-type]
-    if cases is not None and opener is not None:
+    if cases is not None:
         cases.parent.mkdir(parents=True, exist_ok=True)
-        with opener(cases, found.cases.schema) as writer:
+        with writer_for(cases)(cases, found.cases.schema) as writer:
             writer.write_table(found.cases)
     print_json(found.to_dict()) if as_json else show_evaluation(console, found)
 

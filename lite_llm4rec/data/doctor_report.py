@@ -13,6 +13,7 @@ from lite_llm4rec.data.columns import find_column
 from lite_llm4rec.data.readers import read_table
 from lite_llm4rec.errors import DataError, at_row
 
+SWALLOWS = "Look there: a quotation mark that is not closed swallows the rows after it."
 Bools = npt.NDArray[np.bool_]
 ONE = {"are": "is", "have": "has"}  # of one; any other verb takes an s
 
@@ -53,9 +54,6 @@ class Report:
         """Give the report as JSON can hold it."""
         findings = [asdict(finding) for finding in self.findings]
         return {"ok": self.ok, "facts": dict(self.facts), "findings": findings}
-
-
-SWALLOWS = "Look there: a quotation mark that is not closed swallows the rows after it."
 
 
 def read_or_note(source: Any, where: str, report: Report) -> pa.Table | None:

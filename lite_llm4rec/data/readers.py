@@ -205,7 +205,9 @@ def _read_recbole(path: Path) -> pa.Table:
         if typed.endswith(":token_seq") and name not in USUAL_NAMES["title"]:
             table = table.set_column(place, name, pc.split_pattern(table[place], " "))
         elif typed.endswith(":float_seq"):
-            parts = pc.split_pattern(table[place], " ")
+            texts = pc.utf8_trim_whitespace(table[place])
+            texts = pc.if_else(pc.equal(texts, ""), None, texts)
+            parts = pc.split_pattern_regex(texts, r"\s+")
             table = table.set_column(place, name, parts.cast(pa.list_(pa.float64())))
     return table
 

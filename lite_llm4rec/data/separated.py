@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
 
-from lite_llm4rec.errors import DataError
+from lite_llm4rec.errors import DataError, at_row
 
 NOT_UTF_8 = 'Save the file as UTF-8 (in Excel: "CSV UTF-8").'
 SEPARATORS = ",;\t|"  # of a .csv, the first that its header has
@@ -43,8 +43,8 @@ def read_csv(path: Path) -> pa.Table:
     table = _read_separated(path, quoted)
     if _ends_within_quotes(table, path):
         raise DataError(
-            f"{path}: its last value spans several lines, and no quotation mark ends it"
-            f" (row {table.num_rows:,}).",
+            f"{path}, {at_row(table.num_rows - 1)}: the last value spans several lines, and no"
+            " quotation mark ends it.",
             "Close the mark where that row begins, or write it twice where it is a letter.",
         )
     return table

@@ -142,14 +142,14 @@ CHOOSERS = (
     System("Lite-LLM4Rec from scratch, dropout 0.1", "paper", MILD, gpu=True, t5=TWICE),
 )
 LENGTH = 20  # items of the history, the paper's
-AT_THEIR_BEST = (
+COMPARED = (
     "BERT4Rec, tuned", "SASRec", "S3-Rec, tuned", "FDSA, tuned", "P5 small", "POD small",
     "Lite-LLM4Rec small, tuned", "Lite-LLM4Rec causal",
 )  # fmt: skip
 EQUAL = tuple(
     System(system.row, system.preset, (*system.settings, f"model.history_length={LENGTH}"))
     for system in SYSTEMS
-    if system.row in AT_THEIR_BEST
+    if system.row in COMPARED
 )
 FORMS = {"as printed": False, "history in front": True}  # whether there is a history
 

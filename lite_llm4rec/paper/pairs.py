@@ -48,7 +48,7 @@ def _cases(cell: Cell, bench: Bench) -> Path:
 def _write(pair: Pair, cell: Cell, bench: Bench) -> None:
     second = replace(cell, row=pair.other)
     first, other = (read_cases(_cases(part, bench)) for part in (cell, second))
-    tested = compare(other, first, METRICS)[pair.metric]
+    tested = compare(other, first, metrics={pair.metric: METRICS[pair.metric]})[pair.metric]
     low, high = tested["interval"]
     values = {"difference": tested["difference"], "low": low, "high": high}
     by = "" if pair.metric == METRIC else f".{pair.metric}"

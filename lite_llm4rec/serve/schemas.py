@@ -38,7 +38,14 @@ Text = Annotated[
     str,
     StringConstraints(strict=True, min_length=1, max_length=MAX_TEXT_LENGTH, pattern=NO_ZERO_BYTE),
 ]
-K = Annotated[int, Field(ge=1, le=MAX_K, description="How many items.")]
+K = Annotated[
+    int,
+    Field(
+        ge=1,
+        le=MAX_K,
+        description="How many items; of a model that writes ids, its beams at most.",
+    ),
+]
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 

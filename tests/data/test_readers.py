@@ -229,9 +229,13 @@ def test_a_first_row_of_data_is_told(tmp_path: Path) -> None:
 
 def test_numbers_in_a_row_are_no_text(tmp_path: Path) -> None:
     path = write(
-        tmp_path / "a.item", "item_id:token\ttitle:token_seq\tvec:float_seq\n1\tA B\t0.1 2\n"
+        tmp_path / "a.item",
+        "item_id:token\ttitle:token_seq\tvec:float_seq\n1\tA B\t0.1  2 \n2\tC\t\n",
     )
-    assert read_table(path).to_pylist() == [{"item_id": "1", "title": "A B", "vec": [0.1, 2.0]}]
+    assert read_table(path).to_pylist() == [
+        {"item_id": "1", "title": "A B", "vec": [0.1, 2.0]},
+        {"item_id": "2", "title": "C", "vec": None},
+    ]
 
 
 def test_json_of_two_types_says_so(tmp_path: Path) -> None:

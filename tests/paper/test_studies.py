@@ -1,7 +1,7 @@
 """Studies beyond the paper's tables: their cells, and the trained ones' settings."""
 
 from lite_llm4rec.data.dataset import Dataset
-from lite_llm4rec.paper.exhibits import AT_THEIR_BEST, EQUAL, LENGTH, cells
+from lite_llm4rec.paper.exhibits import COMPARED, EQUAL, LENGTH, cells
 from lite_llm4rec.paper.studies import DEPTHS, POOLINGS
 from lite_llm4rec.paper.systems import SYSTEMS, preset_of
 
@@ -24,7 +24,7 @@ def test_depths_and_poolings_reach_the_preset(small_ring: Dataset):
 
 def test_histories_are_of_one_length(small_ring: Dataset):
     presets = [preset_of(system, small_ring, 0, "t5") for system in EQUAL]
-    assert len(presets) == len(AT_THEIR_BEST)
+    assert len(presets) == len(COMPARED)
     assert {preset.model.history_length for preset in presets} == {LENGTH}
 
 
